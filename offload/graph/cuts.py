@@ -1,0 +1,64 @@
+"""Cuts: which layers run on the device, and what crosses to the server.
+
+A cut is a set of layers closed under predecessors. Model inputs exist on the device at no cost, so the empty cut
+is "everything on the server" and the full one "everything on the device".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from offload.graph.model_graph import ModelGraph
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """One way to divide a graph between the device and the server."""
+
+    device: frozenset[int]
+    """Indices of the layers that run on the device."""
+    crossing: tuple[str, ...]
+    """Tensors the device sends, each once however many layers read it."""
+    returning: tuple[str, ...]
+    """Model outputs that the server produces and sends back."""
+
+
+def is_legal(graph: ModelGraph, device: Iterable[int]) -> bool:
+    """Whether the layers are closed under predecessors."""
+    inside = set(device)
+    return all(
+        graph.producer[name] in inside
+        for index in inside
+        for name in graph.layers[index].inputs
+        if name in graph.producer
+    )
+
+
+def make_cut(graph: ModelGraph, device: Iterable[int]) -> Cut:
+    """The cut that runs `device` (layer indices) on the device.
+
+    Raises:
+        ValueError: the set is not closed under predecessors.
+    """
+    inside = frozenset(device)
+    if not is_legal(graph, inside):
+        raise ValueError("a cut must contain every predecessor of its layers")
+    crossing = tuple(
+        tensor.name
+        for tensor in graph.tensors
+        if (tensor.name in graph.inputs or graph.producer.get(tensor.name, -1) in inside)
+        and any(index not in inside for index in graph.consumers[tensor.name])
+    )
+    returning = tuple(name for name in graph.outputs if name in graph.producer and graph.producer[name] not in inside)
+    return Cut(device=inside, crossing=crossing, returning=returning)
+
+
+def prefix_cuts(graph: ModelGraph) -> Iterator[Cut]:
+    """The cuts between consecutive layers of the topological order: N layers give N + 1 cuts.
+
+    These are the paper's candidates (Kang et al., ASPLOS 2017) carried over to graphs that are not chains: a
+    prefix of a topological order is always closed under predecessors, and may have several crossing tensors.
+    """
+    for length in range(len(graph.layers) + 1):
+        yield make_cut(graph, range(length))
