@@ -1,0 +1,1 @@
+"""The documents that verbs read and write."""

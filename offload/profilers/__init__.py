@@ -1,0 +1,1 @@
+"""Measuring layers and what a connection costs."""

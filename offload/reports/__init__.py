@@ -1,0 +1,1 @@
+"""Artifacts as tables, CSV and Markdown."""

@@ -1,0 +1,1 @@
+"""What can run a graph or one side of a cut."""

@@ -1,0 +1,104 @@
+"""What every artifact has in common, and loading one so that a wrong file is a clear error."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from offload import __version__
+from offload.environment import Environment, current_environment
+from offload.errors import OffloadError
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A duration that can be true: finite and not negative."""
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A finite number above zero."""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Artifact(BaseModel):
+    """A document that one verb writes and others read.
+
+    Attributes:
+        kind: Which artifact it is.
+        schema_version: Version of the fields; raised when a field changes its meaning.
+        tool_version: The version of `offload` that wrote it.
+        created_at: When, ISO 8601, UTC.
+        environment: The machine and software it was made with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    KIND: ClassVar[str]
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    kind: str
+    schema_version: int
+    tool_version: str = __version__
+    created_at: str = Field(default_factory=_now)
+    environment: Environment = Field(default_factory=current_environment)
+
+    @classmethod
+    def create(cls, **fields: Any) -> Self:
+        """A new artifact of this kind, stamped with the current version, time and environment."""
+        return cls(kind=cls.KIND, schema_version=cls.SCHEMA_VERSION, **fields)
+
+    def to_json(self) -> str:
+        """The artifact as indented JSON, base units."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str) -> Self:
+        """The artifact in `text`; `source` names it in errors.
+
+        Raises:
+            OffloadError: not JSON, another kind, an unknown version, or a field that cannot be true.
+        """
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise OffloadError(f"{source} is damaged: {error}", hint=_remake(cls)) from error
+        found = document.get("kind") if isinstance(document, dict) else None
+        if not isinstance(found, str):
+            raise OffloadError(f"{source} is not an artifact of offload: it has no `kind`", hint=_remake(cls))
+        if found != cls.KIND:
+            raise OffloadError(f"{source} is a {found}, not a {cls.KIND}", hint=_remake(cls))
+        schema = document.get("schema_version")
+        if schema != cls.SCHEMA_VERSION:
+            newer = isinstance(schema, int) and schema > cls.SCHEMA_VERSION
+            by = document.get("tool_version", "an unknown version")
+            raise OffloadError(
+                f"{source} has schema_version {schema}, this offload reads {cls.SCHEMA_VERSION}",
+                hint=f"it was written by offload {by}: install that or a newer one" if newer else _remake(cls),
+            )
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "the document"
+            raise OffloadError(f"{source} is damaged at {field}: {first['msg']}", hint=_remake(cls)) from error
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The artifact in a file; see `from_json` for what is raised."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise OffloadError(f"{path} is not there", hint=_remake(cls)) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise OffloadError(f"{path} cannot be read: {error}", hint=_remake(cls)) from error
+        return cls.from_json(text, source=str(path))
+
+
+_MADE_BY = {"profile": "offload profile MODEL", "plan": "offload plan --bw 450mbps", "verification": "offload verify"}
+
+
+def _remake(artifact: type[Artifact]) -> str:
+    return f"make a {artifact.KIND} with `{_MADE_BY[artifact.KIND]}`"

@@ -1,0 +1,175 @@
+"""A profile: what each part of a model costs on one machine, as raw samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import model_validator
+
+from offload.artifacts.base import Artifact, Positive, Seconds
+from offload.artifacts.estimate import Estimate, median_estimate
+from offload.graph.model_graph import ModelGraph
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelIdentity:
+    """Which model an artifact is about."""
+
+    spec: str
+    """What the user typed: a built-in name, a path, or `package.module:callable`."""
+    name: str
+    hash: str
+    """SHA-256 of the canonical model: operators, attributes, weights, shapes."""
+    batch: int
+    precision: str
+    weights: str
+    """Where the weights came from, in words."""
+    untrained: bool
+    """Whether the weights are an untrained initialisation: latencies hold, predictions of the model mean nothing."""
+    inputs: dict[str, tuple[int, ...]]
+    """The input shapes the user asked for; empty when the model's own were taken."""
+    weights_file: str | None
+    """The `--weights` file, None when there was none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeIdentity:
+    """What ran the model."""
+
+    name: str
+    version: str
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelGroup:
+    """Layers that the runtime executes as a unit, and the raw time of each round."""
+
+    layers: tuple[int, ...]
+    """Indices into the graph's layers; each layer is in exactly one group."""
+    kernels: int
+    """Kernels the runtime executed for them; 0 when they were optimised away."""
+    samples_s: tuple[Seconds, ...]
+    """Time of the group in each round as the runtime's profiler tells it, before closure."""
+
+
+class Profile(Artifact):
+    """Costs of a model's layers on one machine.
+
+    Attributes:
+        model: Which model.
+        graph: Its layers and tensors.
+        source: `measured`, or `assumed` for a roofline over published peak rates.
+        runtime: What ran it.
+        server_preset: The preset an assumed profile was made from.
+        whole_s: The unprofiled whole model, one sample a round: the truth the layers are closed against.
+        profiled_s: The whole model with the profiler on, one sample a round.
+        groups: The layers as they were executed.
+        reference_s: A fixed kernel timed in each round; shows what the machine did meanwhile.
+        dirty_rounds: Rounds whose reference says that something else used the machine; left out of summaries.
+        stopped: Why measuring ended.
+        precision_reached: Half width of the 95 % interval of the whole's median, as a fraction.
+        power_w: Declared power while computing, in watts; energy derived from it is tagged `modelled`.
+        protocol: What a request costs on this machine apart from computing, when it was measured.
+    """
+
+    KIND: ClassVar[str] = "profile"
+
+    model: ModelIdentity
+    graph: ModelGraph
+    source: Literal["measured", "assumed"]
+    runtime: RuntimeIdentity
+    server_preset: str | None = None
+    whole_s: tuple[Positive, ...]
+    profiled_s: tuple[Positive, ...]
+    groups: tuple[KernelGroup, ...]
+    reference_s: tuple[Positive, ...]
+    dirty_rounds: tuple[int, ...] = ()
+    stopped: Literal["precision", "time cap", "interrupted", "not measured"]
+    precision_reached: float | None = None
+    power_w: Positive | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Profile:
+        rounds = len(self.whole_s)
+        if not rounds:
+            raise ValueError("it holds no samples")
+        if any(len(group.samples_s) != rounds for group in self.groups):
+            raise ValueError("a group has another number of samples than the whole")
+        covered = sorted(index for group in self.groups for index in group.layers)
+        if covered != list(range(len(self.graph.layers))):
+            raise ValueError("the groups do not cover each layer exactly once")
+        return self
+
+    @cached_property
+    def clean_rounds(self) -> tuple[int, ...]:
+        """Rounds that summaries are computed from: all but the dirty ones, or all when every round is dirty."""
+        clean = tuple(i for i in range(len(self.whole_s)) if i not in set(self.dirty_rounds))
+        return clean or tuple(range(len(self.whole_s)))
+
+    @cached_property
+    def whole(self) -> Estimate:
+        """The unprofiled whole model, in seconds."""
+        return median_estimate([self.whole_s[i] for i in self.clean_rounds])
+
+    @cached_property
+    def raw_sum_s(self) -> float:
+        """Sum of the groups' raw medians, in seconds."""
+        import numpy as np
+
+        return float(np.sum(np.median(self._raw, axis=0)))
+
+    @cached_property
+    def raw_gap(self) -> float:
+        """How far the raw layer sum is from the unprofiled whole, as a fraction of the whole."""
+        return self.raw_sum_s / self.whole.value - 1
+
+    @cached_property
+    def profiler_inflation(self) -> float:
+        """How much slower the model ran with the profiler on, as a fraction of the unprofiled whole."""
+        return median_estimate([self.profiled_s[i] for i in self.clean_rounds]).value / self.whole.value - 1
+
+    @cached_property
+    def _raw(self) -> NDArray[np.float64]:
+        import numpy as np
+
+        return np.array([[group.samples_s[i] for group in self.groups] for i in self.clean_rounds], dtype=np.float64)
+
+    @cached_property
+    def group_samples_s(self) -> NDArray[np.float64]:
+        """Closed times, float64 seconds, shape (clean rounds, groups).
+
+        What the profiler adds, and what it does not see (dispatch), is a cost of each kernel rather than of each
+        FLOP, so the gap between the raw sum and the unprofiled whole is spread evenly over kernels; no group
+        loses more than half of its raw time that way, and what is then left is scaled away. The medians of the
+        result sum to the median of the whole.
+        """
+        import numpy as np
+
+        raw = self._raw
+        if self.source == "assumed":
+            return raw
+        medians = np.median(raw, axis=0)
+        kernels = np.array([group.kernels for group in self.groups], dtype=np.float64)
+        per_kernel = (self.whole.value - medians.sum()) / max(kernels.sum(), 1.0)
+        closed = np.maximum(medians + per_kernel * kernels, medians / 2)
+        closed *= self.whole.value / closed.sum()
+        factor = np.divide(closed, medians, out=np.zeros_like(closed), where=medians > 0)
+        offset = np.where(medians > 0, 0.0, closed)
+        return np.asarray(raw * factor + offset, dtype=np.float64)
+
+    @cached_property
+    def group_of_layer(self) -> tuple[int, ...]:
+        """Index of the group of each layer."""
+        found = [0] * len(self.graph.layers)
+        for number, group in enumerate(self.groups):
+            for index in group.layers:
+                found[index] = number
+        return tuple(found)

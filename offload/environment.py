@@ -1,0 +1,60 @@
+"""What ran: software versions, processor and threads, recorded in every artifact."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("onnxruntime", "onnx", "torch", "numpy", "tritonclient", "grpcio")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """The machine and software that an artifact was made with."""
+
+    python: str
+    system: str
+    machine: str
+    processor: str
+    logical_cores: int
+    load_average: float | None
+    """Runnable processes over the last minute when the artifact was made; None where the system has no such figure."""
+    packages: dict[str, str]
+
+
+@cache
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def current_environment() -> Environment:
+    """The environment of this process; reads package metadata and imports none of the packages."""
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    try:
+        load = round(os.getloadavg()[0], 2)
+    except OSError:
+        load = None
+    return Environment(
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.release()}",
+        machine=platform.machine(),
+        processor=_processor(),
+        logical_cores=os.cpu_count() or 1,
+        load_average=load,
+        packages=packages,
+    )

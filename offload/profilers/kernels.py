@@ -1,0 +1,49 @@
+"""Run a model under ONNX Runtime's profiler and read the time of each kernel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offload.runtimes.onnxruntime import create_session, session_options
+
+if TYPE_CHECKING:
+    import onnx
+
+    from offload.runtimes.base import Array
+
+_EVENT = "_kernel_time"
+
+
+class ProfiledSession:
+    """A session with the profiler on; every run adds one sample to every kernel."""
+
+    def __init__(self, model: bytes, *, threads: int, folder: Path) -> None:
+        """Load the model; the trace and the optimised model are written to `folder`."""
+        options = session_options(threads=threads)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(folder / "trace")
+        self._optimised = folder / "optimised.onnx"
+        options.optimized_model_filepath = str(self._optimised)
+        self._session = create_session(model, options)
+
+    def run(self, feeds: Mapping[str, Array]) -> None:
+        """Run once; the outputs are not looked at."""
+        self._session.run(None, dict(feeds))
+
+    def optimised_model(self) -> onnx.ModelProto:
+        """The graph as it is executed."""
+        import onnx
+
+        return onnx.load(str(self._optimised), load_external_data=False)
+
+    def finish(self) -> dict[str, list[float]]:
+        """Seconds of each kernel (by node name), one sample a run; the session cannot be used afterwards."""
+        events = json.loads(Path(self._session.end_profiling()).read_text(encoding="utf-8"))
+        samples: dict[str, list[float]] = {}
+        for event in events:
+            if event.get("cat") == "Node" and event["name"].endswith(_EVENT):
+                samples.setdefault(event["name"].removesuffix(_EVENT), []).append(event["dur"] * 1e-6)
+        return samples
