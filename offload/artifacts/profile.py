@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from offload.artifacts.base import Artifact, Positive, Seconds
 from offload.artifacts.estimate import Estimate, median_estimate
+from offload.artifacts.link import ProtocolSample
 from offload.graph.model_graph import ModelGraph
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Profile(Artifact):
         stopped: Why measuring ended.
         precision_reached: Half width of the 95 % interval of the whole's median, as a fraction.
         power_w: Declared power while computing, in watts; energy derived from it is tagged `modelled`.
-        protocol: What a request costs on this machine apart from computing, when it was measured.
+        protocol: Requests over loopback that compute nothing: the serving protocol's own cost; empty when not measured.
     """
 
     KIND: ClassVar[str] = "profile"
@@ -95,6 +96,7 @@ class Profile(Artifact):
     stopped: Literal["precision", "time cap", "interrupted", "not measured"]
     precision_reached: float | None = None
     power_w: Positive | None = None
+    protocol: tuple[ProtocolSample, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:

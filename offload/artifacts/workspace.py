@@ -1,0 +1,75 @@
+"""Where artifacts land, and how a verb that is not told its input finds the newest fitting one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from offload.artifacts.base import Artifact
+from offload.errors import OffloadError
+
+A = TypeVar("A", bound=Artifact)
+
+
+class Workspace:
+    """A folder of artifacts: `$OFFLOAD_HOME`, or `.offload` in the current folder."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or Path(os.environ.get("OFFLOAD_HOME") or ".offload")
+
+    @property
+    def cache(self) -> Path:
+        """Where things that can be made again are kept."""
+        return self.root / "cache"
+
+    def save(self, artifact: Artifact, *, name: str) -> Path:
+        """Write the artifact under a new name made of `name`, its kind and the time; returns the path.
+
+        Raises:
+            OffloadError: the folder cannot be written to.
+        """
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        for attempt in range(1000):
+            suffix = f"-{attempt}" if attempt else ""
+            path = self.root / f"{stem}-{stamp}{suffix}.{artifact.KIND}.json"
+            if not path.exists():
+                write_artifact(artifact, path)
+                return path
+        raise OffloadError(f"{self.root} has too many artifacts named {stem}", hint="remove some, or use -o FILE")
+
+    def newest(self, kind: type[A], *, fits: Callable[[A], bool] = lambda _: True) -> tuple[Path, A] | None:
+        """The newest artifact of a kind that `fits` accepts, with its path; damaged files are passed over."""
+        paths = sorted(self.root.glob(f"*.{kind.KIND}.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for path in paths:
+            try:
+                artifact = kind.load(path)
+            except OffloadError:
+                continue
+            if fits(artifact):
+                return path, artifact
+        return None
+
+
+def write_artifact(artifact: Artifact, path: Path, *, force: bool = True) -> None:
+    """Write an artifact so that a crash or a full disk leaves either the old file or the new one.
+
+    Raises:
+        OffloadError: the file is there and `force` is false, or it cannot be written.
+    """
+    if not force and path.exists():
+        raise OffloadError(f"{path} is there already", hint="add --force to replace it, or name another file")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(artifact.to_json(), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        raise OffloadError(
+            f"cannot write {path}: {error.strerror}", hint="set OFFLOAD_HOME or -o to a folder you can write to"
+        ) from error
