@@ -77,7 +77,7 @@ def _warnings(problem: Problem) -> tuple[str, ...]:
     radio = problem.radio
     if radio is not None and problem.link.uplink_bps > radio.fitted_to_bps:
         found.append(
-            f"the {radio.name} radio's power was published up to {radio.fitted_to_bps / 1e6:g} Mbit/s and is held there "
+            f"the {radio.name} radio's power is published up to {radio.fitted_to_bps / 1e6:g} Mbit/s and held there "
             "for the faster link: take the energy as a rough figure"
         )
     if problem.device.model.untrained:
