@@ -1,0 +1,1 @@
+"""Networks that come with the program: the papers' own benchmarks and modern ones, as plain torch modules."""
