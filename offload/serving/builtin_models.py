@@ -1,0 +1,140 @@
+"""Models every server has: for its clock, for measuring the link, and for profiling on the server."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import numpy as np
+
+from offload.errors import OffloadError
+from offload.serving.child_process import ChildFailed, ChildProcess
+from offload.serving.refusal import Refusal, exhausted, invalid
+from offload.serving.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from offload.runtimes.base import Array
+
+PING = "offload-ping"
+PROBE_UP = "offload-probe-up"
+PROBE_DOWN = "offload-probe-down"
+PROFILE = "offload-profile"
+MAX_PROBE_BYTES = 256 * 1024**2
+"""The largest answer of `offload-probe-down`."""
+
+
+class Ping:
+    """Nothing in, nothing out: the response's parameters carry the server's clock."""
+
+    platform = "offload"
+    exclusive = False
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+    def infer(self, inputs: Mapping[str, Array], cancelled: threading.Event) -> Mapping[str, Array]:
+        """No outputs."""
+        return {}
+
+
+class ProbeUp:
+    """Takes `payload` (UINT8 [-1]), answers its size as `count` (INT64 [1])."""
+
+    platform = "offload"
+    exclusive = False
+    inputs = (TensorSpec(name="payload", datatype="UINT8", shape=(-1,)),)
+    outputs = (TensorSpec(name="count", datatype="INT64", shape=(1,)),)
+
+    def infer(self, inputs: Mapping[str, Array], cancelled: threading.Event) -> Mapping[str, Array]:
+        """The size of the payload, bytes."""
+        return {"count": np.array([inputs["payload"].size], np.int64)}
+
+
+class ProbeDown:
+    """Takes `count` (INT64 [1]), answers that many bytes as `payload` (UINT8 [count])."""
+
+    platform = "offload"
+    exclusive = False
+    inputs = (TensorSpec(name="count", datatype="INT64", shape=(1,)),)
+    outputs = (TensorSpec(name="payload", datatype="UINT8", shape=(-1,)),)
+
+    def infer(self, inputs: Mapping[str, Array], cancelled: threading.Event) -> Mapping[str, Array]:
+        """A payload of zeros."""
+        count = int(inputs["count"][0])
+        if not 0 <= count <= MAX_PROBE_BYTES:
+            raise invalid(f"count must be between 0 and {MAX_PROBE_BYTES}, got {count}")
+        return {"payload": np.zeros(count, np.uint8)}
+
+
+class ProfileInChild:
+    """Profiles an ONNX model on this machine, in a child process that ends with the request.
+
+    Input `model` (BYTES [1], a serialised ONNX model), optional input `settings` (BYTES [1], a JSON object: `precision`,
+    `max_time_s` and whatever else the profiler takes); output `profile` (BYTES [1], the profile artifact as JSON).
+
+    Args:
+        threads: Threads to profile on, the server's own number.
+        memory_bytes: Private memory the child may use.
+        max_time_s: The longest profile a client may ask for; the child is killed a minute after the time it asked for.
+        module: The child, which answers `profile=...`.
+    """
+
+    platform = "offload"
+    exclusive = True
+    inputs = (
+        TensorSpec(name="model", datatype="BYTES", shape=(1,)),
+        TensorSpec(name="settings", datatype="BYTES", shape=(1,), optional=True),
+    )
+    outputs = (TensorSpec(name="profile", datatype="BYTES", shape=(1,)),)
+
+    def __init__(
+        self,
+        *,
+        threads: int,
+        memory_bytes: int,
+        max_time_s: float = 600.0,
+        module: str = "offload.serving.profile_child",
+    ) -> None:
+        self._threads = threads
+        self._memory_bytes = memory_bytes
+        self._max_time_s = max_time_s
+        self._module = module
+
+    def infer(self, inputs: Mapping[str, Array], cancelled: threading.Event) -> Mapping[str, Array]:
+        """The profile; see `ServedModel.infer`."""
+        profile_settings = self._settings(inputs.get("settings"))
+        time_s = profile_settings["max_time_s"] + 60.0
+        with tempfile.TemporaryDirectory(prefix="offload-profile-") as folder:
+            path = Path(folder, "model.onnx")
+            path.write_bytes(inputs["model"][0])
+            child_settings = {
+                "path": str(path),
+                "threads": self._threads,
+                "memory_bytes": self._memory_bytes,
+                "cpu_s": time_s * self._threads,
+                "profile": profile_settings,
+            }
+            with ChildProcess(self._module, child_settings) as child:
+                try:
+                    profile = child.answer(time_s, cancelled)["profile"]
+                except ChildFailed as failure:
+                    raise exhausted(f"the profile's process {failure.message}") from failure
+                except OffloadError as error:
+                    raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, error.message) from error
+        return {"profile": np.array([profile.encode()], np.object_)}
+
+    def _settings(self, tensor: Array | None) -> dict[str, Any]:
+        try:
+            settings = json.loads(tensor[0]) if tensor is not None else {}
+        except ValueError as error:
+            raise invalid(f"settings is not JSON: {error}") from None
+        if not isinstance(settings, dict):
+            raise invalid("settings must be a JSON object")
+        asked = settings.setdefault("max_time_s", 60.0)
+        if isinstance(asked, bool) or not isinstance(asked, int | float) or not 0 < asked <= self._max_time_s:
+            raise invalid(f"settings.max_time_s must be above 0 and at most {self._max_time_s:g}, got {asked!r}")
+        return settings

@@ -1,0 +1,190 @@
+"""The client of any Open Inference Protocol server, on `tritonclient.grpc`; our own server tells it more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+from offload.serving.addresses import is_loopback, parse_address
+from offload.serving.builtin_models import PING
+from offload.serving.channel import client_channel_arguments
+from offload.serving.client_errors import ServerError, server_error
+from offload.serving.tensors import DATATYPE_OF_NUMPY, TensorSpec
+from offload.serving.timing import ClockOffset, InferResult, ModelCounts, ServerInfo, ServerTimes, best_offset
+from offload.serving.upload import MODEL_FILE
+
+if TYPE_CHECKING:
+    from offload.runtimes.base import Array
+
+_CONFIG = '{"backend": "onnxruntime"}'
+"""Triton wants a config beside uploaded files; it completes this one from the model."""
+
+
+class ServerClient:
+    """A connection to a server, opened lazily by the first call.
+
+    Args:
+        address: HOST:PORT.
+        token: Presented with every call.
+        tls: PEM file with the certificate authority to trust, "system" for the system's own, None for no TLS.
+        timeout_s: Longest time a call may take; uploads and profiles take their own.
+
+    Raises:
+        UsageError: the address is not one.
+        OffloadError: the certificate file cannot be read.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str | None = None,
+        tls: Path | Literal["system"] | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:
+        host, _ = parse_address(address)
+        self.address = address
+        self._timeout_s = timeout_s
+        self._headers = {"authorization": f"Bearer {token}"} if token else None
+        try:
+            self._client = triton.InferenceServerClient(
+                address,
+                ssl=tls is not None,
+                root_certificates=str(tls) if isinstance(tls, Path) else None,
+                channel_args=client_channel_arguments(loopback=is_loopback(host)),
+            )
+        except OSError as error:
+            message = f"cannot read the certificate {tls}: {error.strerror}"
+            raise ServerError(message, hint="give a PEM file that you may read", code="") from error
+
+    def check(self) -> ServerInfo:
+        """Name, version and extensions of a server that is live and ready.
+
+        Raises:
+            ServerError: it cannot be reached, refuses us, or is not ready.
+        """
+        if not (self._call(self._client.is_server_live) and self._call(self._client.is_server_ready)):
+            hint = "wait until it has started, then try again"
+            raise ServerError(f"the server at {self.address} is not ready", hint=hint, code="UNAVAILABLE")
+        metadata = self._call(self._client.get_server_metadata)
+        return ServerInfo(name=metadata.name, version=metadata.version, extensions=tuple(metadata.extensions))
+
+    def upload(self, name: str, onnx: bytes, *, timeout_s: float = 300.0) -> None:
+        """Load a model under a name, replacing one of that name on our own server.
+
+        Other servers may ignore a second upload under a known name, so names should carry the content's hash.
+
+        Raises:
+            ServerError: the server refuses the model or does not take uploads.
+        """
+        self._call(self._client.load_model, name, config=_CONFIG, files={MODEL_FILE: onnx}, timeout_s=timeout_s)
+
+    def unload(self, name: str) -> None:
+        """Forget a model; one that is not there is no error."""
+        self._call(self._client.unload_model, name)
+
+    def ready(self, name: str) -> bool:
+        """Whether the server can answer inferences of a model."""
+        try:
+            return bool(self._call(self._client.is_model_ready, name))
+        except ServerError as error:
+            if error.code == "NOT_FOUND":  # what some servers answer where Triton says false
+                return False
+            raise
+
+    def metadata(self, name: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+        """Inputs and outputs of a model."""
+        answer = self._call(self._client.get_model_metadata, name)
+        inputs, outputs = (
+            tuple(TensorSpec(name=one.name, datatype=one.datatype, shape=tuple(one.shape)) for one in tensors)
+            for tensors in (answer.inputs, answer.outputs)
+        )
+        return inputs, outputs
+
+    def infer(self, name: str, feeds: Mapping[str, Array], *, timeout_s: float | None = None) -> InferResult:
+        """One inference, with the clocks around each step of it.
+
+        Arrays of dtype object hold `bytes` and travel as BYTES. Outputs are read-only views of the response.
+
+        Raises:
+            ServerError: the server cannot be reached, or refuses, or takes too long.
+        """
+        encoding_ns = time.perf_counter_ns()
+        inputs = [self._input(key, array) for key, array in feeds.items()]
+        started_ns = time.perf_counter_ns()
+        result = self._call(self._client.infer, name, inputs, timeout_s=timeout_s)
+        finished_ns = time.perf_counter_ns()
+        response = result.get_response()
+        outputs = {output.name: result.as_numpy(output.name) for output in response.outputs}
+        decoded_ns = time.perf_counter_ns()
+        return InferResult(
+            outputs=outputs,
+            encoding_ns=encoding_ns,
+            started_ns=started_ns,
+            finished_ns=finished_ns,
+            decoded_ns=decoded_ns,
+            server=ServerTimes.of_response(response),
+        )
+
+    def statistics(self, name: str) -> ModelCounts:
+        """What the model has done since it was loaded."""
+        return ModelCounts.of_message(self._call(self._client.get_inference_statistics, name).model_stats[0])
+
+    def rtt(self, samples: int = 10) -> tuple[float, ...]:
+        """Round-trip seconds of tiny calls, the server's own time taken off where it tells it.
+
+        The first call of a new connection is not among them.
+        """
+        if self._stamps():
+            return tuple(self.infer(PING, {}).network_s for _ in range(samples))
+        self._call(self._client.is_server_live)
+        return tuple(self._timed(lambda: self._call(self._client.is_server_live)) for _ in range(samples))
+
+    def clock_offset(self, samples: int = 20) -> ClockOffset | None:
+        """The server's clock against ours, from the fastest of some tiny calls; None when it does not tell its clock."""
+        if not self._stamps():
+            return None
+        return best_offset([self.infer(PING, {}) for _ in range(samples)])
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _stamps(self) -> bool:
+        return self.ready(PING) and self.infer(PING, {}).server is not None
+
+    @staticmethod
+    def _timed(call: Callable[[], object]) -> float:
+        started_ns = time.perf_counter_ns()
+        call()
+        return (time.perf_counter_ns() - started_ns) / 1e9
+
+    def _input(self, name: str, array: Array) -> Any:
+        datatype = "BYTES" if array.dtype == np.object_ else DATATYPE_OF_NUMPY.get(array.dtype.name)
+        if datatype is None:
+            raise ServerError(
+                f"tensor '{name}' of dtype {array.dtype} cannot be sent", hint="cast it to a standard type", code=""
+            )
+        return triton.InferInput(name, list(array.shape), datatype).set_data_from_numpy(array)
+
+    def _call(self, method: Callable[..., Any], *args: Any, timeout_s: float | None = None, **options: Any) -> Any:
+        allowed_s = timeout_s or self._timeout_s
+        try:
+            return method(*args, headers=self._headers, client_timeout=allowed_s, **options)
+        except InferenceServerException as error:
+            raise server_error(error, self.address, allowed_s) from error
