@@ -1,0 +1,83 @@
+"""Where a verb's artifact goes: to the workspace or a file, and as a report to stdout."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offload.cli.options import Format
+from offload.cli.terminal import Terminal
+from offload.errors import OffloadError
+
+if TYPE_CHECKING:
+    from offload.artifacts.base import Artifact
+    from offload.artifacts.workspace import Workspace
+
+_STDOUT = Path("-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """Where one artifact is to go; see `prepare`."""
+
+    terminal: Terminal
+    workspace: Workspace
+    output: Path | None
+    force: bool
+    form: Format
+
+    def prepare(self) -> None:
+        """Refuse a place that cannot be written to, before an hour of measuring rather than after it.
+
+        Raises:
+            OffloadError: the file is there already, or its folder cannot be written to.
+        """
+        if self.output == _STDOUT:
+            return
+        if self.output is not None and self.output.exists() and not self.force:
+            raise OffloadError(f"{self.output} is there already", hint="add --force to replace it, or name another file")
+        folder = self.workspace.root if self.output is None else self.output.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise OffloadError(
+                f"cannot write to {folder}: {error.strerror}",
+                hint="set OFFLOAD_HOME, or -o, to a folder you can write to",
+            ) from error
+
+    def deliver(self, artifact: Artifact, *, name: str, all_layers: bool = False) -> None:
+        """Save the artifact, then write its report; the report is written even when saving fails.
+
+        Raises:
+            OffloadError: the artifact cannot be saved, or stdout cannot be written to.
+        """
+        from offload.reports.render import render
+
+        failure = None
+        form = self.form
+        if self.output == _STDOUT:
+            form = Format.JSON
+        else:
+            try:
+                path = self._save(artifact, name)
+            except OffloadError as error:
+                failure = error
+        color = self.terminal.color(sys.stdout)
+        self.terminal.result(render(artifact, form, all_layers=all_layers, width=self.terminal.width, color=color))
+        if failure is not None:
+            raise failure
+        if self.output != _STDOUT:
+            self.terminal.note(f"written to {path}")
+
+    def _save(self, artifact: Artifact, name: str) -> Path:
+        from offload.artifacts.workspace import write_artifact
+
+        if self.output is None:
+            return self.workspace.save(artifact, name=name)
+        write_artifact(artifact, self.output, force=self.force)
+        return self.output

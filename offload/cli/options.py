@@ -1,0 +1,54 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from offload.errors import OffloadError, UsageError
+
+
+class Format(StrEnum):
+    """How a result is written to stdout."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MD = "md"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How to write the result to stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the artifact here, not to the workspace; - is stdout."),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file of -o.")]
+TokenOption = Annotated[
+    str | None, typer.Option("--token", envvar="OFFLOAD_TOKEN", metavar="TEXT", help="The server's token.")
+]
+
+
+def chosen_format(form: Format, json: bool) -> Format:
+    """The format that `--format` and `--json` ask for together.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    if json and form not in (Format.TABLE, Format.JSON):
+        raise UsageError(f"--json and --format {form} exclude each other", hint="leave one out")
+    return Format.JSON if json else form
+
+
+def existing_file(path: Path | None, option: str) -> Path | None:
+    """The path, when a file is there or none was given.
+
+    Raises:
+        OffloadError: nothing is there.
+    """
+    if path is not None and not path.exists():
+        raise OffloadError(f"{option}: {path} is not there", hint="check the path")
+    return path

@@ -1,0 +1,109 @@
+"""`offload profile`: measure what each layer of a model costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from offload.cli.delivery import Delivery
+from offload.cli.options import (
+    ForceOption,
+    Format,
+    FormatOption,
+    JsonOption,
+    OutputOption,
+    TokenOption,
+    chosen_format,
+    existing_file,
+)
+from offload.cli.terminal import ConsoleProgress, Terminal
+from offload.errors import UsageError
+from offload.units import format_duration, parse_duration, parse_fraction, parse_power
+
+if TYPE_CHECKING:
+    from offload import api
+
+
+def profile(
+    context: typer.Context,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A built-in name (offload models), FILE.onnx, package.module:callable, torchvision:NAME or timm:NAME.",
+        ),
+    ],
+    device: Annotated[str, typer.Option(metavar="NAME", help="What runs the model: cpu.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="Threads; all physical cores if left out.")] = None,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Inputs in one run.")] = 1,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=SHAPE", help="An input's shape, as data=1x3x224x224; repeatable."),
+    ] = None,
+    precision: Annotated[str, typer.Option(metavar="PERCENT", help="Stop when the interval is this narrow.")] = "2%",
+    max_time: Annotated[str, typer.Option(metavar="TIME", help="Stop after this long.")] = "60s",
+    power: Annotated[str | None, typer.Option(metavar="POWER", help="Power while computing, as 3.2W: models energy.")] = None,
+    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Weights of a built-in model, safetensors.")] = None,
+    on: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Profile on that offload server, not here.")] = None,
+    token: TokenOption = None,
+    all_layers: Annotated[bool, typer.Option("--all", help="Every layer, not the slowest ten.")] = False,
+    form: FormatOption = Format.TABLE,
+    json: JsonOption = False,
+    output: OutputOption = None,
+    force: ForceOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes.")] = False,
+) -> None:
+    """Measure what each layer of a model costs on this machine, or on a server."""
+    from offload import api
+    from offload.artifacts.workspace import Workspace
+    from offload.models.inputs import parse_input_shape
+
+    terminal: Terminal = context.obj
+    shapes = [parse_input_shape(text) for text in inputs or ()]
+    request = api.ProfileRequest(
+        model=model,
+        inputs=dict(shapes),
+        batch=batch,
+        weights=existing_file(weights, "--weights"),
+        device=device,
+        threads=threads,
+        precision=parse_fraction(precision),
+        max_time_s=parse_duration(max_time),
+        power_w=parse_power(power) if power else None,
+        on=on,
+        token=token,
+    )
+    if len(shapes) != len(request.inputs):
+        raise UsageError("--input names the same input twice", hint="give each input one shape")
+    if not request.max_time_s:
+        raise UsageError("--max-time 0 leaves no time to measure", hint="write it like --max-time 60s")
+    workspace = Workspace()
+    delivery = Delivery(
+        terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
+    )
+    if dry_run:
+        terminal.result(_intention(request, output or workspace.root))
+        return
+    delivery.prepare()
+    progress = ConsoleProgress(terminal)
+    try:
+        artifact = api.profile(request, workspace=workspace, progress=progress)
+    finally:
+        progress.finish()
+    delivery.deliver(artifact, name=artifact.model.name, all_layers=all_layers)
+    if artifact.stopped == "interrupted":
+        raise typer.Exit(130)
+    terminal.note("next: offload plan --bw 450mbps")
+
+
+def _intention(request: api.ProfileRequest, destination: Path) -> str:
+    where = f"on the server {request.on}" if request.on else f"on this machine's {request.device}"
+    threads = f"{request.threads} thread{'s' if request.threads != 1 else ''}" if request.threads else "all physical cores"
+    return (
+        f"would profile {request.model}, batch {request.batch}, {where} with {threads}\n"
+        f"until the 95 % interval is within {request.precision:.3g} of the median either way, "
+        f"or for {format_duration(request.max_time_s)} at most, beside loading the model\n"
+        f"and write the profile to {destination}\n"
+    )

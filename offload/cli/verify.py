@@ -1,0 +1,88 @@
+"""`offload verify`: execute a plan and compare what it takes with what was predicted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from offload.cli.delivery import Delivery
+from offload.cli.options import (
+    ForceOption,
+    Format,
+    FormatOption,
+    JsonOption,
+    OutputOption,
+    TokenOption,
+    chosen_format,
+    existing_file,
+)
+from offload.cli.terminal import ConsoleProgress, Terminal
+from offload.errors import NegativeVerdictError
+from offload.units import parse_fraction
+
+
+def verify(
+    context: typer.Context,
+    plan: Annotated[
+        Path | None, typer.Argument(metavar="[PLAN]", help="The plan; the newest in the workspace if left out.")
+    ] = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A running server; one is started here if left out.")
+    ] = None,
+    requests: Annotated[int, typer.Option(min=1, metavar="N", help="Requests at most, after the warm-up.")] = 50,
+    tolerance: Annotated[str, typer.Option(metavar="PERCENT", help="Accepted error of the latency.")] = "10%",
+    link: Annotated[
+        str | None,
+        typer.Option(
+            "--emulate-link", metavar="RATE,DELAY", help="Shape the connection, as 450mbps,2ms; else the plan's link."
+        ),
+    ] = None,
+    slowdown: Annotated[
+        float | None,
+        typer.Option(
+            "--emulate-slowdown", min=1, max=10_000, metavar="N", help="A device N times slower; else the plan's."
+        ),
+    ] = None,
+    token: TokenOption = None,
+    form: FormatOption = Format.TABLE,
+    json: JsonOption = False,
+    output: OutputOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Execute a plan and put what was measured beside what was predicted; exit code 4 if they disagree."""
+    from offload import api
+    from offload.artifacts.workspace import Workspace
+
+    terminal: Terminal = context.obj
+    request = api.VerifyRequest(
+        plan=existing_file(plan, "PLAN"),
+        server=server,
+        requests=requests,
+        tolerance=parse_fraction(tolerance),
+        emulate_link=link,
+        device_slowdown=slowdown,
+        token=token,
+    )
+    workspace = Workspace()
+    delivery = Delivery(
+        terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
+    )
+    delivery.prepare()
+    progress = ConsoleProgress(terminal)
+    try:
+        artifact = api.verify(request, workspace=workspace, progress=progress)
+    finally:
+        progress.finish()
+    delivery.deliver(artifact, name=artifact.model.name)
+    if artifact.verdict != "within tolerance":
+        raise NegativeVerdictError(f"verdict: {artifact.verdict}", hint=_REMEDY[artifact.verdict])
+    terminal.note("next: offload plan --bw RATE, to see the plan for another link")
+
+
+_REMEDY = {
+    "out of tolerance": "profile both sides again on quiet machines, or accept more with --tolerance",
+    "cannot tell": "the machine has changed since it was profiled: profile again, then plan and verify",
+    "wrong numbers": "the server computes another answer than this device: do not use it with this model",
+}
