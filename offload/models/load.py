@@ -1,0 +1,178 @@
+"""Where models come from: one function from what the user typed to a model that can be measured and divided."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offload.errors import OffloadError
+from offload.graph.model_graph import ModelGraph
+from offload.models import torch_sources
+from offload.models.cache import cache_key, read_cached, write_cached
+from offload.models.canonical import canonicalise, content_hash
+from offload.models.inputs import Shape, by_name, parse_input_shape, with_batch
+from offload.models.onnx_file import declared_inputs, read_onnx, static_inputs
+from offload.models.onnx_graph import graph_of, graph_of_proto
+from offload.models.zoo.catalogue import CATALOGUE, ZooEntry
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from torch import nn
+
+__all__ = ["LoadedModel", "graph_of", "load_model", "parse_input_shape"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model, ready to be measured, divided and sent."""
+
+    spec: str
+    """What the user typed."""
+    name: str
+    """A short name for tables and files."""
+    onnx: bytes
+    """The canonical model: static shapes, self-contained, constants and batch norms folded."""
+    graph: ModelGraph
+    """Its graph; layer `i` is node `i` of `onnx`."""
+    hash: str
+    """SHA-256 of its content: the same in every process, another for any other weight or shape."""
+    weights: str
+    """Where the weights come from, in words."""
+    untrained: bool
+    """Whether the weights are random, so that outputs mean nothing (times are right all the same)."""
+    batch: int
+    """The leading dimension that all inputs share; 1 where they share none."""
+
+
+def load_model(
+    spec: str,
+    *,
+    inputs: Mapping[str, Shape] | None = None,
+    batch: int = 1,
+    weights: Path | None = None,
+    cache: Path | None = None,
+) -> LoadedModel:
+    """Load a model by what the user calls it.
+
+    Args:
+        spec: A built-in name, a path to `.onnx`, `package.module:callable`, `torchvision:NAME` or `timm:NAME`.
+        inputs: Input shapes by name; the empty name stands for a model's only input.
+        batch: Leading dimension of every input. 1 leaves shapes as they are.
+        weights: A safetensors file that replaces a torch module's weights.
+        cache: A folder in which exports of built-in networks are kept.
+
+    Raises:
+        OffloadError: there is no such model, or it cannot be used; the message says why.
+    """
+    if batch < 1:
+        raise OffloadError(f"a batch of {batch} is not possible", hint="give --batch 1 or more")
+    library = spec.partition(":")[0]
+    if spec in CATALOGUE:
+        entry = CATALOGUE[spec]
+        shapes = _torch_shapes(spec, ["input"], {"input": (1, *entry.input_shape)}, inputs, batch)
+        proto = _zoo_proto(entry, shapes, weights, cache)
+        return _loaded(spec, entry.name, proto, _origin(weights), untrained=weights is None)
+    if spec.endswith(".onnx") or (":" not in spec and Path(spec).is_file()):
+        if weights is not None:
+            raise OffloadError(f"{spec}: an ONNX file holds its own weights", hint="leave out --weights")
+        return _loaded(spec, Path(spec).stem, _file_proto(spec, inputs, batch), "in the file", untrained=False)
+    if library in torch_sources.LIBRARIES and ":" in spec:
+        module, shape = torch_sources.from_library(spec)
+        names = torch_sources.input_names(module)
+        shapes = _torch_shapes(spec, names, dict.fromkeys(names, (1, *shape)), inputs, batch)
+        proto = _torch_proto(module, shapes, weights, spec)
+        return _loaded(spec, spec.partition(":")[2], proto, _origin(weights), untrained=weights is None)
+    if ":" in spec:
+        module = torch_sources.from_callable(spec)
+        shapes = _torch_shapes(spec, torch_sources.input_names(module), {}, inputs, batch)
+        origin = _origin(weights) if weights else "from the callable"
+        proto = _torch_proto(module, shapes, weights, spec)
+        return _loaded(spec, spec.partition(":")[2], proto, origin, untrained=False)
+    near = torch_sources.near_names(spec, list(CATALOGUE))
+    raise OffloadError(
+        f"there is no model {spec!r}",
+        hint=("did you mean " + " or ".join(near) + "? " if near else "")
+        + f"Built in are {', '.join(CATALOGUE)}; or give a path to .onnx, package.module:callable, or torchvision:NAME",
+    )
+
+
+def _loaded(spec: str, name: str, proto: ModelProto, weights: str, *, untrained: bool) -> LoadedModel:
+    graph = graph_of_proto(proto)
+    leading = {graph.tensor_by_name[name].shape[:1] for name in graph.inputs}
+    return LoadedModel(
+        spec=spec,
+        name=name,
+        onnx=proto.SerializeToString(deterministic=True),
+        graph=graph,
+        hash=content_hash(proto),
+        weights=weights,
+        untrained=untrained,
+        batch=next(iter(leading), (1,))[0] if len(leading) == 1 and () not in leading else 1,
+    )
+
+
+def _origin(weights: Path | None) -> str:
+    return f"untrained, seed {torch_sources.SEED}" if weights is None else str(weights)
+
+
+def _torch_shapes(
+    model: str,
+    names: list[str],
+    usual: Mapping[str, Shape],
+    given: Mapping[str, Shape] | None,
+    batch: int,
+) -> dict[str, Shape]:
+    shapes = dict(usual) | by_name(given, names, model=model)
+    missing = [name for name in names if name not in shapes]
+    if missing:
+        raise OffloadError(
+            f"{model}: the shape of input {missing[0]!r} is not known",
+            hint="give it, for example " + " ".join(f"--input {name}=1x3x224x224" for name in missing),
+        )
+    return {name: with_batch(name, shapes[name], batch, model=model) for name in names}
+
+
+def _zoo_proto(entry: ZooEntry, shapes: Mapping[str, Shape], weights: Path | None, cache: Path | None) -> ModelProto:
+    from onnx import ModelProto
+
+    if cache is None:
+        return _torch_proto(torch_sources.from_zoo(entry), shapes, weights, entry.name)
+    contents = None
+    if weights is not None and weights.is_file():  # when it is not, building says so
+        contents = hashlib.sha256(weights.read_bytes()).hexdigest()
+    key = cache_key(entry.name, dict(shapes), contents or torch_sources.SEED)
+    kept = read_cached(cache, entry.name, key)
+    if kept is not None:
+        return ModelProto.FromString(kept)
+    proto = _torch_proto(torch_sources.from_zoo(entry), shapes, weights, entry.name)
+    write_cached(cache, entry.name, key, proto.SerializeToString(deterministic=True))
+    return proto
+
+
+def _torch_proto(module: nn.Module, shapes: Mapping[str, Shape], weights: Path | None, name: str) -> ModelProto:
+    from offload.models.torch_export import check_against_torch, export
+
+    if weights is not None:
+        torch_sources.load_weights(module, weights)
+    proto = canonicalise(export(module, shapes, name=name), shapes, name=name, tensors_follow_nodes=True)
+    check_against_torch(module, proto.SerializeToString(), shapes, name=name)
+    return proto
+
+
+def _file_proto(spec: str, inputs: Mapping[str, Shape] | None, batch: int) -> ModelProto:
+    from offload.models.rebatch import check_rebatched
+
+    model = read_onnx(Path(spec))
+    declared = declared_inputs(model)
+    shapes = static_inputs(model, by_name(inputs, list(declared), model=spec), name=spec)
+    batched = {name: with_batch(name, shape, batch, model=spec) for name, shape in shapes.items()}
+    if batched == shapes:
+        return canonicalise(model, shapes, name=spec)
+    original = type(model)()
+    original.CopyFrom(model)
+    proto = canonicalise(model, batched, name=spec)
+    check_rebatched(canonicalise(original, shapes, name=spec), proto, batch=batch, name=spec)
+    return proto
