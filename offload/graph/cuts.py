@@ -60,5 +60,21 @@ def prefix_cuts(graph: ModelGraph) -> Iterator[Cut]:
     These are the paper's candidates (Kang et al., ASPLOS 2017) carried over to graphs that are not chains: a
     prefix of a topological order is always closed under predecessors, and may have several crossing tensors.
     """
+    rank = {tensor.name: index for index, tensor in enumerate(graph.tensors)}
+    waiting = {name: len(layers) for name, layers in graph.consumers.items()}
+    crossing = {name for name in graph.inputs if waiting[name]}
+    returning = [name for name in graph.outputs if name in graph.producer]
     for length in range(len(graph.layers) + 1):
-        yield make_cut(graph, range(length))
+        if length:
+            layer = graph.layers[length - 1]
+            crossing.update(name for name in layer.outputs if waiting[name])
+            returning = [name for name in returning if name not in layer.outputs]
+            for name in layer.inputs:
+                waiting[name] -= 1
+                if not waiting[name]:
+                    crossing.discard(name)
+        yield Cut(
+            device=frozenset(range(length)),
+            crossing=tuple(sorted(crossing, key=rank.__getitem__)),
+            returning=tuple(returning),
+        )
