@@ -1,10 +1,25 @@
-"""gRPC transport options shared by server and client."""
+"""The transport's settings on both ends: gRPC options, and what the C allocator does with message buffers."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 from collections.abc import Sequence
 
-TRANSPORT_OPTIONS: Sequence[tuple[str, int]] = ()
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 256 * 1024**2
+_MAPPED_BYTES = 32 * 1024**2
+"""The most glibc accepts."""
+
+TRANSPORT_OPTIONS: Sequence[tuple[str, int]] = (
+    ("grpc.http2.max_frame_size", 2**24 - 1),  # a tensor in one frame rather than in hundreds
+    ("grpc.http2.lookahead_bytes", 8 * 1024**2),  # flow control must not stall a tensor on a link with delay
+    ("grpc.http2.bdp_probe", 0),  # the window above is large enough without probing for it
+    ("grpc.http2.write_buffer_size", 8 * 1024**2),
+    ("grpc.experimental.tcp_min_read_chunk_size", 1024**2),
+    ("grpc.experimental.tcp_max_read_chunk_size", 4 * 1024**2),
+)
 
 
 def client_channel_arguments(*, loopback: bool) -> list[tuple[str, int]]:
@@ -27,3 +42,16 @@ def client_channel_arguments(*, loopback: bool) -> list[tuple[str, int]]:
         *TRANSPORT_OPTIONS,
         *([("grpc.enable_http_proxy", 0)] if loopback else []),
     ]
+
+
+@functools.cache
+def keep_message_buffers() -> None:
+    """Let glibc keep freed memory (up to 256 MiB) instead of handing it back to the kernel after every message.
+
+    Each message is copied several times on its way; fresh pages for every copy cost more than the copies: at 600 kB
+    about half of a call's overhead (`benchmarks/overhead.py`). On other C libraries this does nothing.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
