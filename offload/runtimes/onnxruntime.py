@@ -39,6 +39,8 @@ def session_options(*, threads: int, optimisation: Optimisation = "all") -> ort.
         "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
         "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
     }[optimisation]
+    # A pool whose threads spin after its run would slow whatever runs next: another session, or the network.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3
     return options
 

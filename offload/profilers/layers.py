@@ -1,0 +1,192 @@
+"""Measure a model layer by layer, so that the layers add up to what the model really takes.
+
+The unprofiled whole is the truth. Layer times come from the runtime's profiler under the settings of real
+execution (all optimisations on) and are mapped back to original layers. Both are measured in interleaved rounds,
+each with a reference kernel, until the whole's median is known to the asked precision or the time is up.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from offload.artifacts.estimate import Estimate, median_estimate
+from offload.artifacts.profile import KernelGroup, ModelIdentity, Profile, RuntimeIdentity
+from offload.errors import OffloadError
+from offload.graph.model_graph import ModelGraph
+from offload.profilers.kernel_mapping import map_kernels
+from offload.profilers.kernels import ProfiledSession
+from offload.profilers.reference import ReferenceKernel, dirty_rounds
+from offload.progress import NullProgress, Progress
+from offload.runtimes.onnxruntime import OnnxRuntime
+
+if TYPE_CHECKING:
+    from offload.runtimes.base import Array, Session
+
+_WARM_UP_ROUNDS = 3
+_MIN_ROUNDS = 20
+_MAX_ROUNDS = 400
+
+
+def random_feeds(graph: ModelGraph, *, seed: int = 0) -> dict[str, Array]:
+    """Inputs for a model: floats uniform in [0, 1), integers 0, from a seeded generator."""
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    feeds: dict[str, Array] = {}
+    for name in graph.inputs:
+        tensor = graph.tensor_by_name[name]
+        dtype = np.dtype(tensor.dtype)
+        if dtype.kind == "f":
+            feeds[name] = generator.random(tensor.shape).astype(dtype)
+        else:
+            feeds[name] = np.zeros(tensor.shape, dtype)
+    return feeds
+
+
+def profile_model(
+    onnx: bytes,
+    graph: ModelGraph,
+    model: ModelIdentity,
+    *,
+    threads: int,
+    precision: float = 0.02,
+    max_time_s: float = 60.0,
+    power_w: float | None = None,
+    progress: Progress | None = None,
+) -> Profile:
+    """Measure a model on this machine's CPU with ONNX Runtime.
+
+    Args:
+        onnx: The canonical model.
+        graph: Its layers.
+        model: What to record about it.
+        threads: Threads of the runtime.
+        precision: Stop when the 95 % interval of the whole's median is within this fraction either way.
+        max_time_s: Stop after this many seconds of rounds in any case.
+        power_w: Declared power while computing.
+        progress: Told of rounds done.
+
+    Raises:
+        OffloadError: the model cannot be loaded or run.
+    """
+    import onnxruntime
+
+    progress = progress or NullProgress()
+    with tempfile.TemporaryDirectory(prefix="offload-profile-") as folder:
+        progress.start("loading", None)
+        feeds = random_feeds(graph)
+        plain = OnnxRuntime().load(onnx, threads=threads)
+        profiled = ProfiledSession(onnx, threads=threads, folder=Path(folder))
+        blocks = map_kernels(graph, profiled.optimised_model())
+        reference = ReferenceKernel(threads=threads)
+        progress.finish()
+        for _ in range(_WARM_UP_ROUNDS):
+            plain.run(feeds)
+            profiled.run(feeds)
+        rounds = _Rounds(plain, profiled, reference, feeds)
+        stopped = rounds.measure(precision, max_time_s, progress)
+        kernel_s = profiled.finish()
+    count = len(rounds.whole_s)
+    groups = tuple(
+        KernelGroup(
+            layers=block.layers,
+            kernels=len(block.kernels),
+            samples_s=_sum_samples([kernel_s.get(name, []) for name in block.kernels], count),
+        )
+        for block in blocks
+    )
+    dirty = dirty_rounds(rounds.reference_s)
+    return Profile.create(
+        model=model,
+        graph=graph,
+        source="measured",
+        runtime=RuntimeIdentity(name=OnnxRuntime.name, version=onnxruntime.__version__, device="cpu", threads=threads),
+        whole_s=tuple(rounds.whole_s),
+        profiled_s=tuple(rounds.profiled_s),
+        groups=groups,
+        reference_s=tuple(rounds.reference_s),
+        dirty_rounds=dirty,
+        stopped=stopped,
+        precision_reached=rounds.whole.relative_half_width,
+        power_w=power_w,
+    )
+
+
+class _Rounds:
+    """The interleaved rounds of one profile."""
+
+    def __init__(
+        self, plain: Session, profiled: ProfiledSession, reference: ReferenceKernel, feeds: Mapping[str, Array]
+    ) -> None:
+        self._plain, self._profiled, self._reference, self._feeds = plain, profiled, reference, feeds
+        self.whole_s: list[float] = []
+        self.profiled_s: list[float] = []
+        self.reference_s: list[float] = []
+
+    @property
+    def whole(self) -> Estimate:
+        dirty = set(dirty_rounds(self.reference_s))
+        clean = [seconds for i, seconds in enumerate(self.whole_s) if i not in dirty]
+        return median_estimate(clean or self.whole_s)
+
+    def measure(
+        self, precision: float, max_time_s: float, progress: Progress
+    ) -> Literal["precision", "time cap", "interrupted"]:
+        """Rounds until the precision or the time cap is reached; an interrupt keeps what was measured."""
+        progress.start("measuring", _MIN_ROUNDS)
+        started = time.perf_counter()
+        try:
+            while len(self.whole_s) < _MAX_ROUNDS:
+                self._one_round()
+                count = len(self.whole_s)
+                elapsed = time.perf_counter() - started
+                if count >= _MIN_ROUNDS and self.whole.relative_half_width <= precision:
+                    return "precision"
+                if elapsed >= max_time_s and count >= 3:
+                    return "time cap"
+                progress.advance(total=self._expected_rounds(precision, max_time_s, elapsed))
+        except KeyboardInterrupt:
+            if len(self.whole_s) < 3:
+                raise
+            return "interrupted"
+        finally:
+            progress.finish()
+        return "time cap"
+
+    def _one_round(self) -> None:
+        reference = self._reference.time_once()
+        started = time.perf_counter()
+        self._plain.run(self._feeds)
+        between = time.perf_counter()
+        self._profiled.run(self._feeds)
+        ended = time.perf_counter()
+        self.reference_s.append(reference)
+        self.whole_s.append(between - started)
+        self.profiled_s.append(ended - between)
+
+    def _expected_rounds(self, precision: float, max_time_s: float, elapsed_s: float) -> float:
+        """Rounds it will take: an interval shrinks with the square root of their number."""
+        count = len(self.whole_s)
+        wanted = count * (self.whole.relative_half_width / precision) ** 2 if count >= 5 else 0
+        affordable = max_time_s / (elapsed_s / count)
+        return max(count + 1.0, min(max(wanted, _MIN_ROUNDS), affordable, _MAX_ROUNDS))
+
+
+def _sum_samples(per_kernel: list[list[float]], count: int) -> tuple[float, ...]:
+    """Seconds of a group in each of the last `count` runs: the sum of its kernels.
+
+    Raises:
+        OffloadError: a kernel did not run in every round, as inside a branch or a loop.
+    """
+    if any(len(samples) < count for samples in per_kernel):
+        raise OffloadError(
+            "the runtime's profiler did not report every kernel in every run",
+            hint="models whose work depends on their input cannot be profiled layer by layer",
+        )
+    if not per_kernel:
+        return (0.0,) * count
+    return tuple(map(sum, zip(*(samples[len(samples) - count :] for samples in per_kernel), strict=True)))
