@@ -38,7 +38,9 @@ class Delivery:
         if self.output == _STDOUT:
             return
         if self.output is not None and self.output.exists() and not self.force:
-            raise OffloadError(f"{self.output} is there already", hint="add --force to replace it, or name another file")
+            raise OffloadError(
+                f"{self.output} is there already", hint="add --force to replace it, or name another file"
+            )
         folder = self.workspace.root if self.output is None else self.output.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -59,9 +61,9 @@ class Delivery:
         from offload.reports.render import render
 
         failure = None
-        form = self.form
+        form = self.form.value
         if self.output == _STDOUT:
-            form = Format.JSON
+            form = Format.JSON.value
         else:
             try:
                 path = self._save(artifact, name)

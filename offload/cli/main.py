@@ -37,10 +37,12 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="Exit codes: 0 done, 1 an error you can mend, 2 usage, 3 a bug, 4 the answer is no, 130 interrupted.")
+@app.callback(
+    epilog="Exit codes: 0 done, 1 an error you can mend, 2 usage, 3 a bug, 4 the answer is no, 130 interrupted."
+)
 def _offload(
     context: typer.Context,
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,

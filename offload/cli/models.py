@@ -19,5 +19,5 @@ def models(context: typer.Context, form: FormatOption = Format.TABLE, json: Json
     terminal: Terminal = context.obj
     report = models_report((entry.name, entry.input_shape, entry.description) for entry in CATALOGUE.values())
     color = terminal.color(sys.stdout)
-    terminal.result(render_report(report, chosen_format(form, json), width=terminal.width, color=color))
+    terminal.result(render_report(report, chosen_format(form, json).value, width=terminal.width, color=color))
     terminal.note("next: offload profile NAME")

@@ -47,7 +47,9 @@ def plan(
     ] = None,
     slowdown: Annotated[
         float,
-        typer.Option("--emulate-slowdown", min=1, max=10_000, metavar="N", help="A device N times slower than profiled."),
+        typer.Option(
+            "--emulate-slowdown", min=1, max=10_000, metavar="N", help="A device N times slower than profiled."
+        ),
     ] = 1,
     planner: Annotated[str, typer.Option(metavar="NAME", help="The algorithm: neurosurgeon.")] = "neurosurgeon",
     token: TokenOption = None,

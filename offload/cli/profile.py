@@ -36,7 +36,9 @@ def profile(
         ),
     ],
     device: Annotated[str, typer.Option(metavar="NAME", help="What runs the model: cpu.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="Threads; all physical cores if left out.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Threads; all physical cores if left out.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Inputs in one run.")] = 1,
     inputs: Annotated[
         list[str] | None,
@@ -44,9 +46,15 @@ def profile(
     ] = None,
     precision: Annotated[str, typer.Option(metavar="PERCENT", help="Stop when the interval is this narrow.")] = "2%",
     max_time: Annotated[str, typer.Option(metavar="TIME", help="Stop after this long.")] = "60s",
-    power: Annotated[str | None, typer.Option(metavar="POWER", help="Power while computing, as 3.2W: models energy.")] = None,
-    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Weights of a built-in model, safetensors.")] = None,
-    on: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Profile on that offload server, not here.")] = None,
+    power: Annotated[
+        str | None, typer.Option(metavar="POWER", help="Power while computing, as 3.2W: models energy.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights of a built-in model, safetensors.")
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Profile on that offload server, not here.")
+    ] = None,
     token: TokenOption = None,
     all_layers: Annotated[bool, typer.Option("--all", help="Every layer, not the slowest ten.")] = False,
     form: FormatOption = Format.TABLE,
@@ -100,7 +108,9 @@ def profile(
 
 def _intention(request: api.ProfileRequest, destination: Path) -> str:
     where = f"on the server {request.on}" if request.on else f"on this machine's {request.device}"
-    threads = f"{request.threads} thread{'s' if request.threads != 1 else ''}" if request.threads else "all physical cores"
+    threads = (
+        f"{request.threads} thread{'s' if request.threads != 1 else ''}" if request.threads else "all physical cores"
+    )
     return (
         f"would profile {request.model}, batch {request.batch}, {where} with {threads}\n"
         f"until the 95 % interval is within {request.precision:.3g} of the median either way, "

@@ -16,8 +16,10 @@ def serve(
     context: typer.Context,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="Port; 0 takes any free one.")] = 8001,
-    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="Threads; all physical cores if left out.")] = None,
-    max_upload: Annotated[str, typer.Option(metavar="SIZE", help="Largest model a client may upload.")] = "512MiB",
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Threads; all physical cores if left out.")
+    ] = None,
+    max_upload: Annotated[str, typer.Option(metavar="SIZE", help="Largest model a client may upload.")] = "1GiB",
     token: Annotated[
         str | None,
         typer.Option(envvar="OFFLOAD_TOKEN", metavar="TEXT", help="What clients must present."),
@@ -29,18 +31,27 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key, PEM.")] = None,
 ) -> None:
     """Serve models to other devices over the Open Inference Protocol v2 (gRPC) until stopped."""
-    from offload.serving.server import ServerSettings
-    from offload.serving.server import serve as run
+    import psutil
+
+    from offload.serving import server
+    from offload.serving.addresses import format_address
+    from offload.serving.upload import UploadLimits
 
     terminal: Terminal = context.obj
-    settings = ServerSettings(
+    settings = server.ServeSettings(
         host=host,
         port=port,
-        threads=threads,
-        max_upload_bytes=parse_size(max_upload),
+        threads=threads or psutil.cpu_count(logical=False) or 1,
         token=token,
+        tls_cert=str(tls_cert) if existing_file(tls_cert, "--tls-cert") else None,
+        tls_key=str(tls_key) if existing_file(tls_key, "--tls-key") else None,
         insecure=insecure,
-        tls_certificate=existing_file(tls_cert, "--tls-cert"),
-        tls_key=existing_file(tls_key, "--tls-key"),
+        limits=UploadLimits(max_upload_bytes=parse_size(max_upload)),
     )
-    run(settings, progress=ConsoleProgress(terminal), ready=lambda address: terminal.note(f"listening on {address}"))
+
+    def ready(port: int) -> None:
+        address = format_address(host, port)
+        terminal.note(f"listening on {address} with {settings.threads} threads; Ctrl-C stops it")
+        terminal.note(f"next: offload profile MODEL --on {address}")
+
+    server.serve(settings, ConsoleProgress(terminal), ready)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -134,7 +135,5 @@ def _bar(color: bool) -> Bar:
 
 def _discard_stdout() -> None:
     """Send what is left in the buffer nowhere, so that the interpreter's last flush does not fail again."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass

@@ -1,1 +1,1 @@
-"""Costs of layers that were not measured."""
+"""Costs of what was never measured: published peak rates and power."""

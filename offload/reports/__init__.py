@@ -1,1 +1,1 @@
-"""Artifacts as tables, CSV and Markdown."""
+"""Artifacts as text: pure functions that neither read nor print."""

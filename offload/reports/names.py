@@ -1,0 +1,17 @@
+"""Layer names, short enough for a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_LONGEST = 44
+
+
+def abbreviated(names: Sequence[str]) -> str:
+    """`a + b`, or `first … last (+n)` where that would be long."""
+    joined = " + ".join(names)
+    if len(names) <= 1 or len(joined) <= _LONGEST:
+        return joined
+    if len(names) == 2:
+        return f"{names[0]} … {names[1]}"
+    return f"{names[0]} … {names[-1]} (+{len(names) - 2})"
