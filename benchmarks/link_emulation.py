@@ -46,7 +46,7 @@ def measure(rate_bps: float, *, upward: bool) -> tuple[list[float], list[float]]
     threading.Thread(target=answer_requests, args=(listener, arrivals), daemon=True).start()
     shape = LinkShape(rate_bps=rate_bps, delay_s=DELAY_S)
     free = LinkShape(rate_bps=1e12)
-    target = "127.0.0.1:{}".format(listener.getsockname()[1])
+    target = f"127.0.0.1:{listener.getsockname()[1]}"
     large: list[float] = []
     small: list[float] = []
     count = max(3, min(60, round(TOTAL_S * rate_bps / 8 / MESSAGE_BYTES)))

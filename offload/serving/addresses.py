@@ -15,7 +15,8 @@ def parse_address(address: str) -> tuple[str, int]:
     """
     host, separator, port = address.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not separator or not host or not port.isdecimal() or not 0 < int(port) < 65536 or (":" in host and not bracketed):
+    valid_host = bool(host) and (bracketed or ":" not in host)
+    if not separator or not valid_host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise UsageError(f"{address!r} is not an address", hint="write it like 127.0.0.1:8001 or [::1]:8001")
     return host.strip("[]"), int(port)
 

@@ -13,8 +13,8 @@ import grpc
 import numpy as np
 
 from offload.errors import OffloadError
-from offload.serving.child_process import ChildFailed, ChildProcess
-from offload.serving.refusal import Refusal, exhausted, invalid
+from offload.serving.child_process import ChildError, ChildProcess
+from offload.serving.refusal import RefusalError, exhausted, invalid
 from offload.serving.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ class ProbeDown:
 class ProfileInChild:
     """Profiles an ONNX model on this machine, in a child process that ends with the request.
 
-    Input `model` (BYTES [1], a serialised ONNX model), optional input `settings` (BYTES [1], a JSON object: `precision`,
-    `max_time_s` and whatever else the profiler takes); output `profile` (BYTES [1], the profile artifact as JSON).
+    Input `model` (BYTES [1], a serialised ONNX model), optional input `settings` (BYTES [1], a JSON object:
+    `precision`, `max_time_s` and whatever else the profiler takes); output `profile` (BYTES [1], the profile artifact
+    as JSON).
 
     Args:
         threads: Threads to profile on, the server's own number.
@@ -121,10 +122,10 @@ class ProfileInChild:
             with ChildProcess(self._module, child_settings) as child:
                 try:
                     profile = child.answer(time_s, cancelled)["profile"]
-                except ChildFailed as failure:
+                except ChildError as failure:
                     raise exhausted(f"the profile's process {failure.message}") from failure
                 except OffloadError as error:
-                    raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, error.message) from error
+                    raise RefusalError(grpc.StatusCode.INVALID_ARGUMENT, error.message) from error
         return {"profile": np.array([profile.encode()], np.object_)}
 
     def _settings(self, tensor: Array | None) -> dict[str, Any]:

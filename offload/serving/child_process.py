@@ -25,7 +25,7 @@ from offload.errors import OffloadError
 _POLL_S = 0.05
 
 
-class ChildFailed(OffloadError):
+class ChildError(OffloadError):
     """The child ended without an answer, or did not answer in time."""
 
 
@@ -38,7 +38,7 @@ class ChildProcess:
     """
 
     def __init__(self, module: str, settings: Mapping[str, Any]) -> None:
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the child
         root = str(Path(__file__).resolve().parents[2])
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(  # noqa: S603  the command is ours
@@ -75,7 +75,7 @@ class ChildProcess:
 
         Raises:
             OffloadError: the answer is an error the child reports.
-            ChildFailed: there was none in time, or the child ended without one, or the wait was cancelled.
+            ChildError: there was none in time, or the child ended without one, or the wait was cancelled.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -84,12 +84,12 @@ class ChildProcess:
                 break
             except queue.Empty:
                 if cancelled is not None and cancelled.is_set():
-                    raise ChildFailed("nobody waits for the answer any more") from None
+                    raise ChildError("nobody waits for the answer any more") from None
                 if time.monotonic() >= deadline:
-                    raise ChildFailed(f"no answer within {timeout_s:g} s") from None
+                    raise ChildError(f"no answer within {timeout_s:g} s") from None
         if not line:
             self._process.wait()
-            raise ChildFailed(f"ended with exit status {self._process.returncode}{self._last_words()}")
+            raise ChildError(f"ended with exit status {self._process.returncode}{self._last_words()}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise OffloadError(answer["error"], hint=answer.get("hint", ""))

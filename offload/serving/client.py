@@ -149,7 +149,7 @@ class ServerClient:
         return tuple(self._timed(lambda: self._call(self._client.is_server_live)) for _ in range(samples))
 
     def clock_offset(self, samples: int = 20) -> ClockOffset | None:
-        """The server's clock against ours, from the fastest of some tiny calls; None when it does not tell its clock."""
+        """The server's clock against ours, from the fastest of some tiny calls; None when it does not tell."""
         if not self._stamps():
             return None
         return best_offset([self.infer(PING, {}) for _ in range(samples)])

@@ -34,7 +34,10 @@ def server_error(error: InferenceServerException, address: str, timeout_s: float
             f"the server at {address} did not answer within {timeout_s:g} s",
             "check the link and the server's load, or allow more time",
         ),
-        "UNAUTHENTICATED": (f"the server at {address} wants another token", "give the one it was started with, --token"),
+        "UNAUTHENTICATED": (
+            f"the server at {address} wants another token",
+            "give the one it was started with, --token",
+        ),
         "PERMISSION_DENIED": (f"the server at {address} refuses: {detail}", "ask for access"),
         "UNIMPLEMENTED": (
             f"the server at {address} does not offer this call: {detail}",

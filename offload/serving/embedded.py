@@ -8,7 +8,7 @@ from typing import Self
 
 from offload.errors import OffloadError
 from offload.serving.addresses import format_address
-from offload.serving.child_process import ChildFailed, ChildProcess
+from offload.serving.child_process import ChildError, ChildProcess
 from offload.serving.server import ServeSettings
 
 _STOP_GRACE_S = 10.0
@@ -25,9 +25,7 @@ class EmbeddedServer:
         start_timeout_s: How long the server may take to answer.
     """
 
-    def __init__(
-        self, *, threads: int, settings: ServeSettings | None = None, start_timeout_s: float = 30.0
-    ) -> None:
+    def __init__(self, *, threads: int, settings: ServeSettings | None = None, start_timeout_s: float = 30.0) -> None:
         self._settings = dataclasses.replace(settings or ServeSettings(), threads=threads, port=0)
         self._start_timeout_s = start_timeout_s
         self._child: ChildProcess | None = None
@@ -66,7 +64,7 @@ class EmbeddedServer:
         self._child = ChildProcess("offload.serving.embedded_main", dataclasses.asdict(self._settings))
         try:
             self._port = self._child.answer(self._start_timeout_s)["port"]
-        except ChildFailed as failure:
+        except ChildError as failure:
             self._child.kill()
             raise OffloadError(
                 f"the embedded server did not start: {failure.message}",

@@ -12,12 +12,13 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from offload.errors import OffloadError
 from offload.serving.addresses import format_address, parse_address
-from offload.serving.child_process import ChildFailed, ChildProcess, answer, read_settings
+from offload.serving.child_process import ChildError, ChildProcess, answer, read_settings
 from offload.serving.pacing import LinkShape, VirtualLine, parse_link
 
 __all__ = ["LinkEmulator", "LinkShape", "parse_link"]
@@ -59,7 +60,7 @@ class LinkEmulator:
         self._child = ChildProcess("offload.serving.link_emulation", self._settings)
         try:
             self.address = self._child.answer(30.0)["address"]
-        except ChildFailed as failure:
+        except ChildError as failure:
             self._child.kill()
             raise OffloadError(f"the link emulation did not start: {failure.message}") from failure
         except BaseException:
@@ -144,7 +145,9 @@ class _Stream:
 class _Proxy:
     """A single-threaded loop over all connections: nothing here waits for another thread's turn."""
 
-    def __init__(self, listener: socket.socket, target: tuple[str, int], uplink: LinkShape, downlink: LinkShape) -> None:
+    def __init__(
+        self, listener: socket.socket, target: tuple[str, int], uplink: LinkShape, downlink: LinkShape
+    ) -> None:
         self._listener, self._target = listener, target
         self._uplink, self._downlink = uplink, downlink
         self._up_line, self._down_line = VirtualLine(uplink), VirtualLine(downlink)
@@ -179,7 +182,7 @@ class _Proxy:
                 if pair[0].finished and pair[1].finished:
                     self._close(pair, reset=False)
 
-    def _serve(self, stream: _Stream, ready: dict[object, int]) -> None:
+    def _serve(self, stream: _Stream, ready: Mapping[Any, int]) -> None:
         if ready.get(stream.source, 0) & selectors.EVENT_READ:
             stream.read(time.perf_counter())
         if ready.get(stream.sink, 0) & selectors.EVENT_WRITE:

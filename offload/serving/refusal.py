@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """A request that cannot be answered; the servicer turns it into a gRPC status.
 
     Args:
@@ -19,17 +19,17 @@ class Refusal(Exception):
         self.message = message
 
 
-def invalid(message: str) -> Refusal:
+def invalid(message: str) -> RefusalError:
     """A refusal for a request that does not fit the model or the protocol."""
-    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, message)
+    return RefusalError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
-def not_found(model_name: str, version: str = "") -> Refusal:
+def not_found(model_name: str, version: str = "") -> RefusalError:
     """A refusal for a model (or a version of it) that is not here."""
     which = f"'{model_name}' version {version}" if version else f"'{model_name}'"
-    return Refusal(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: {which} is not found")
+    return RefusalError(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: {which} is not found")
 
 
-def exhausted(message: str) -> Refusal:
+def exhausted(message: str) -> RefusalError:
     """A refusal for a request beyond a limit of this server."""
-    return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+    return RefusalError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)

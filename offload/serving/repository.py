@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from offload.serving.refusal import Refusal, exhausted, invalid, not_found
+from offload.serving.refusal import RefusalError, exhausted, invalid, not_found
 from offload.serving.served_model import OnnxModel, ServedModel
 from offload.serving.statistics import ModelCounters
 from offload.serving.upload import Upload, UploadLimits, check_declared, parse_upload, try_in_child
@@ -57,7 +57,7 @@ class Repository:
         """The entry for a name and version ("" is the only one).
 
         Raises:
-            Refusal: NOT_FOUND.
+            RefusalError: NOT_FOUND.
         """
         with self._lock:
             entry = self._builtins.get(name) or self._uploaded.get(name)
@@ -71,7 +71,7 @@ class Repository:
         """Take the model of a `RepositoryModelLoadRequest`, replacing one of the same name.
 
         Raises:
-            Refusal: the upload is not acceptable or over a limit.
+            RefusalError: the upload is not acceptable or over a limit.
         """
         self._refuse_builtin(request.model_name)
         upload = parse_upload(request, self._limits)
@@ -79,7 +79,7 @@ class Repository:
             with self._lock:
                 if request.model_name in self._uploaded:
                     return
-            raise Refusal(
+            raise RefusalError(
                 grpc.StatusCode.INTERNAL,
                 f"failed to load '{request.model_name}', failed to poll from model repository: "
                 "this server keeps no models on disk, upload one",
@@ -98,7 +98,7 @@ class Repository:
         """Forget an uploaded model; as in Triton, one that is not there is no error.
 
         Raises:
-            Refusal: it is built in.
+            RefusalError: it is built in.
         """
         self._refuse_builtin(name)
         with self._lock:

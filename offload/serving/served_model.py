@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from offload.errors import OffloadError
 from offload.runtimes.onnxruntime import DTYPE_OF_ORT_TYPE, OnnxRuntime, OnnxRuntimeSession
-from offload.serving.refusal import Refusal, invalid
+from offload.serving.refusal import RefusalError, invalid
 from offload.serving.tensors import DATATYPE_OF_NUMPY, TensorSpec
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class ServedModel(Protocol):
         """Outputs by name; `cancelled` is set when nobody waits for them any more.
 
         Raises:
-            Refusal: the inputs cannot be answered.
+            RefusalError: the inputs cannot be answered.
         """
 
 
@@ -46,7 +46,7 @@ class OnnxModel:
     """An uploaded model in ONNX Runtime.
 
     Raises:
-        Refusal: the model cannot be loaded or has inputs or outputs that are not plain tensors.
+        RefusalError: the model cannot be loaded or has inputs or outputs that are not plain tensors.
     """
 
     platform = "onnxruntime_onnx"
@@ -67,14 +67,14 @@ class OnnxModel:
         try:
             return self._session.run(inputs)
         except OffloadError as error:
-            raise Refusal(grpc.StatusCode.INTERNAL, error.message) from error
+            raise RefusalError(grpc.StatusCode.INTERNAL, error.message) from error
 
 
 def signature(session: OnnxRuntimeSession) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """Inputs and outputs of a loaded ONNX model as the protocol describes them.
 
     Raises:
-        Refusal: one of them is not a tensor of a supported type.
+        RefusalError: one of them is not a tensor of a supported type.
     """
     return _specs(list(session.inputs.values()), "input"), _specs(list(session.outputs.values()), "output")
 

@@ -23,7 +23,7 @@ from offload.progress import Progress
 from offload.serving.addresses import format_address, is_loopback
 from offload.serving.authentication import TokenCheck
 from offload.serving.builtin_models import PING, PROBE_DOWN, PROBE_UP, PROFILE, Ping, ProbeDown, ProbeUp, ProfileInChild
-from offload.serving.channel import TRANSPORT_OPTIONS, keep_message_buffers
+from offload.serving.channel import keep_message_buffers
 from offload.serving.repository import Repository
 from offload.serving.served_model import ServedModel
 from offload.serving.servicer import InferenceServicer
@@ -112,7 +112,6 @@ def start_server(
             ("grpc.so_reuseport", 0),  # else two servers could share a port and each get half the calls
             ("grpc.max_receive_message_length", settings.limits.max_upload_bytes + _ENVELOPE_BYTES),
             ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-            *TRANSPORT_OPTIONS,
         ],
         maximum_concurrent_rpcs=settings.max_concurrent_calls,
     )
@@ -168,8 +167,9 @@ def _credentials(settings: ServeSettings) -> grpc.ServerCredentials | None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
         pair = (Path(settings.tls_key).read_bytes(), Path(settings.tls_cert).read_bytes())
     except OSError as error:  # ssl.SSLError is one
+        reason = error.strerror or str(error)
         raise OffloadError(
-            f"cannot use the certificate {settings.tls_cert} with the key {settings.tls_key}: {error.strerror or error}",
+            f"cannot use the certificate {settings.tls_cert} with the key {settings.tls_key}: {reason}",
             hint="both must be readable PEM files that belong together, the key without a passphrase",
         ) from error
     return grpc.ssl_server_credentials([pair])

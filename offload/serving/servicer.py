@@ -1,3 +1,4 @@
+# ruff: noqa: N802  the methods are named as the protocol names its calls
 """The calls of the Open Inference Protocol, on the stubs that tritonclient ships."""
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from offload.progress import Progress
-from offload.serving.refusal import Refusal, invalid
+from offload.serving.refusal import RefusalError, invalid
 from offload.serving.repository import VERSION, Entry, Repository
 from offload.serving.statistics import RequestTimes
 from offload.serving.tensors import TensorSpec, decode_inputs, encode_outputs
@@ -30,7 +31,7 @@ def _answering(call: Call) -> Call:
     def answer(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
         try:
             return call(self, request, context)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             code, message = refusal.code, refusal.message
         except MemoryError:
             code, message = grpc.StatusCode.RESOURCE_EXHAUSTED, "the server is out of memory"
@@ -73,16 +74,14 @@ class InferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type:
     @_answering
     def ServerMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Name, version and extensions."""
-        return service_pb2.ServerMetadataResponse(
-            name="offload", version=self._server_version, extensions=EXTENSIONS
-        )
+        return service_pb2.ServerMetadataResponse(name="offload", version=self._server_version, extensions=EXTENSIONS)
 
     @_answering
     def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Whether the model is here; as in Triton, an unknown one is not ready rather than an error."""
         try:
             self._repository.get(request.name, request.version)
-        except Refusal:
+        except RefusalError:
             return service_pb2.ModelReadyResponse(ready=False)
         return service_pb2.ModelReadyResponse(ready=True)
 
@@ -108,9 +107,7 @@ class InferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type:
         config.version_policy.latest.num_versions = 1
         config.instance_group.add(name=entry.name, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=1)
         for spec in entry.model.inputs:
-            config.input.add(
-                name=spec.name, data_type=_config_type(spec), dims=spec.shape, optional=spec.optional
-            )
+            config.input.add(name=spec.name, data_type=_config_type(spec), dims=spec.shape, optional=spec.optional)
         for spec in entry.model.outputs:
             config.output.add(name=spec.name, data_type=_config_type(spec), dims=spec.shape)
         return response
@@ -200,10 +197,10 @@ class InferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type:
     def _wait_for_machine(self, cancelled: threading.Event) -> None:
         while not self._machine.acquire(timeout=_CANCEL_POLL_S):
             if cancelled.is_set():
-                raise Refusal(grpc.StatusCode.CANCELLED, "the request was cancelled while it waited")
+                raise RefusalError(grpc.StatusCode.CANCELLED, "the request was cancelled while it waited")
         if cancelled.is_set():
             self._machine.release()
-            raise Refusal(grpc.StatusCode.CANCELLED, "the request was cancelled while it waited")
+            raise RefusalError(grpc.StatusCode.CANCELLED, "the request was cancelled while it waited")
 
     def _unimplemented(self, request: Any, context: grpc.ServicerContext) -> Any:
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server does not offer that call")

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: from a request to NumPy and from NumPy to a response, copied as little as possible."""
+"""Tensors of the Open Inference Protocol: from requests to NumPy and back, copied as little as possible."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def decode_inputs(request: Any, specs: Sequence[TensorSpec], model_name: str) ->
     Arrays over raw contents are read-only views.
 
     Raises:
-        Refusal: INVALID_ARGUMENT, when names, datatypes, shapes or contents do not fit.
+        RefusalError: INVALID_ARGUMENT, when names, datatypes, shapes or contents do not fit.
     """
     by_name = {spec.name: spec for spec in specs}
     tensors, raw = request.inputs, request.raw_input_contents
@@ -101,7 +101,7 @@ def unpack_bytes(data: bytes, count: int, name: str) -> list[bytes]:
     """The `count` elements of an encoded BYTES tensor.
 
     Raises:
-        Refusal: INVALID_ARGUMENT, when lengths and data do not fit together.
+        RefusalError: INVALID_ARGUMENT, when lengths and data do not fit together.
     """
     view, offset, elements = memoryview(data), 0, []
     for _ in range(count):

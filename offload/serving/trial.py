@@ -1,6 +1,6 @@
 """The child in which an uploaded model is parsed, checked, loaded and run for the first time.
 
-`python -m offload.serving.trial`: a model that crashes, hangs or eats memory takes this process with it and nothing else.
+`python -m offload.serving.trial`: a model that crashes, hangs or eats memory takes only this process with it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from typing import Any
 
 from offload.errors import OffloadError
 from offload.serving.child_process import answer, limit_resources, read_settings
-from offload.serving.refusal import Refusal
+from offload.serving.refusal import RefusalError
 
 ALLOWED_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 
 
 def check_contents(onnx_bytes: bytes) -> None:
-    """Refuse what an upload must not hold: anything but ONNX, data in other files, operators of other domains.
+    """Refuse what an upload must not hold: anything but ONNX, data in other files, foreign operators, loops.
+
+    A loop's length comes with the request, so no trial can tell that it ends.
 
     Raises:
         OffloadError: naming what was found.
@@ -60,6 +62,8 @@ def _check_nodes(nodes: Any) -> None:
                 f"operator {node.op_type} of node '{node.name}' is of the domain '{node.domain}'; "
                 "only standard ONNX operators are accepted"
             )
+        if node.op_type == "Loop":
+            raise OffloadError(f"operator Loop of node '{node.name}' could run for ever; unroll it")
         for attribute in node.attribute:
             for tensor in (attribute.t, *attribute.tensors):
                 _check_tensor(tensor)
@@ -78,7 +82,7 @@ def run_once_on_zeros(onnx_bytes: bytes, *, threads: int) -> None:
 
     Raises:
         OffloadError: it cannot be loaded or run.
-        Refusal: its inputs or outputs are of types the server does not carry.
+        RefusalError: its inputs or outputs are of types the server does not carry.
     """
     import numpy as np
 
@@ -105,7 +109,7 @@ def main() -> None:
         run_once_on_zeros(onnx_bytes, threads=settings["threads"])
     except MemoryError:
         answer(error="out of memory", hint="memory")
-    except (OffloadError, Refusal) as error:
+    except (OffloadError, RefusalError) as error:
         starved = any(sign in error.message for sign in ("bad_alloc", "allocate memory"))
         answer(error=error.message, hint="memory" if starved else "")
     else:

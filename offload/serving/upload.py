@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from offload.errors import OffloadError
-from offload.serving.child_process import ChildFailed, ChildProcess
-from offload.serving.refusal import Refusal, exhausted, invalid
+from offload.serving.child_process import ChildError, ChildProcess
+from offload.serving.refusal import RefusalError, exhausted, invalid
 from offload.serving.tensors import TensorSpec
 
 MODEL_FILE = "file:1/model.onnx"
@@ -49,7 +49,7 @@ def parse_upload(request: Any, limits: UploadLimits) -> Upload | None:
     """The upload in a `RepositoryModelLoadRequest`, None when it brings no file.
 
     Raises:
-        Refusal: the name is unsafe, a parameter is not understood, or the file is too large.
+        RefusalError: the name is unsafe, a parameter is not understood, or the file is too large.
     """
     name = request.model_name
     if not _NAME.fullmatch(name):
@@ -103,7 +103,7 @@ def check_declared(config: Any, name: str, inputs: Sequence[TensorSpec], outputs
     """Refuse a config whose inputs or outputs are not the model's own.
 
     Raises:
-        Refusal: INVALID_ARGUMENT, naming the tensor.
+        RefusalError: INVALID_ARGUMENT, naming the tensor.
     """
     from tritonclient.grpc import model_config_pb2
 
@@ -125,7 +125,7 @@ def try_in_child(upload: Upload, limits: UploadLimits, *, threads: int) -> None:
     """Check, load and run the model once in a child process that can be killed.
 
     Raises:
-        Refusal: INVALID_ARGUMENT for a model that is not acceptable, RESOURCE_EXHAUSTED for one over a limit.
+        RefusalError: INVALID_ARGUMENT for a model that is not acceptable, RESOURCE_EXHAUSTED for one over a limit.
     """
     with tempfile.TemporaryDirectory(prefix="offload-upload-") as folder:
         path = Path(folder, "model.onnx")
@@ -139,13 +139,13 @@ def try_in_child(upload: Upload, limits: UploadLimits, *, threads: int) -> None:
         with ChildProcess("offload.serving.trial", settings) as child:
             try:
                 child.answer(limits.trial_time_s)
-            except ChildFailed as failure:
+            except ChildError as failure:
                 raise exhausted(f"failed to load '{upload.name}': its trial run {failure.message}") from failure
             except OffloadError as error:
                 raise _refusal_of(error, upload.name, limits) from error
 
 
-def _refusal_of(error: OffloadError, name: str, limits: UploadLimits) -> Refusal:
+def _refusal_of(error: OffloadError, name: str, limits: UploadLimits) -> RefusalError:
     if error.hint == "memory":
         return exhausted(
             f"failed to load '{name}': its trial run needs more than {limits.trial_memory_bytes} bytes: {error.message}"
