@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from offload.artifacts.link import Link
 from offload.artifacts.plan import Plan, Target
-from offload.artifacts.profile import Profile
+from offload.artifacts.profile import ModelIdentity, Profile
 from offload.artifacts.verification import Verification
 from offload.artifacts.workspace import Workspace
+from offload.environment import has_cuda_device, physical_cores
+from offload.errors import OffloadError, UsageError
 from offload.progress import NullProgress, Progress
+
+if TYPE_CHECKING:
+    from offload.models.load import LoadedModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +44,8 @@ class ProfileRequest:
     """HOST:PORT of an offload server to profile on; None profiles here."""
     token: str | None = None
     """The server's token, for `on`."""
+    tls_ca: Path | None = None
+    """The certificate authority to trust, for `on`; None speaks without TLS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +65,7 @@ class PlanRequest:
     device_slowdown: float = 1.0
     planner: str = "neurosurgeon"
     token: str | None = None
+    tls_ca: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,21 +83,224 @@ class VerifyRequest:
     device_slowdown: float | None = None
     """None takes the plan's."""
     token: str | None = None
+    tls_ca: Path | None = None
 
 
 def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress | None = None) -> Profile:
-    """Measure what each layer of a model costs."""
+    """Measure what each layer of a model costs, here or on a server.
+
+    Raises:
+        OffloadError: the model, the device or the server cannot be used.
+    """
+    from offload.profilers.layers import profile_model
+    from offload.serving.protocol_cost import measure_protocol
+
     progress = progress or NullProgress()
-    raise NotImplementedError
+    _check_device(request.device)
+    model = _load(request, workspace, progress)
+    if request.on is not None:
+        return _profile_on(request.on, model, request, progress)
+    threads = request.threads or physical_cores()
+    measured = profile_model(
+        model.onnx,
+        model.graph,
+        _identity(model, request),
+        threads=threads,
+        precision=request.precision,
+        max_time_s=request.max_time_s,
+        power_w=request.power_w,
+        progress=progress,
+    )
+    if measured.stopped == "interrupted":
+        return measured
+    return measured.model_copy(update={"protocol": measure_protocol()})
 
 
 def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | None = None) -> Plan:
-    """Choose where to cut the model."""
+    """Choose where to cut the model.
+
+    Raises:
+        OffloadError: there is no profile, or the profiles do not belong together.
+    """
+    from offload.planners.base import Problem
+    from offload.planners.plan import PLANNERS, make_plan
+    from offload.predictors.radios import load_radio
+
     progress = progress or NullProgress()
-    raise NotImplementedError
+    if request.planner not in PLANNERS:
+        raise UsageError(f"there is no planner {request.planner!r}", hint="planners: " + ", ".join(PLANNERS))
+    device = _device_profile(request.profile, workspace, progress)
+    server = _server_profile(request, device, workspace, progress)
+    problem = Problem(
+        device=device,
+        server=server,
+        link=Link(
+            uplink_bps=request.uplink_bps,
+            downlink_bps=request.downlink_bps or request.uplink_bps,
+            rtt_s=request.rtt_s,
+        ),
+        target=request.target,
+        radio=load_radio(request.radio) if request.radio else None,
+        device_slowdown=request.device_slowdown,
+    )
+    return make_plan(
+        problem, planner=PLANNERS[request.planner], device_hash=device.content_hash, server_hash=server.content_hash
+    )
 
 
 def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress | None = None) -> Verification:
-    """Execute a plan and compare what it takes with what was predicted."""
+    """Execute a plan and compare what it takes with what was predicted.
+
+    Raises:
+        OffloadError: there is no plan, it is for another model, or the server fails.
+        VerdictError: the divided model's outputs are wrong.
+    """
+    from offload.serving.link_emulation import parse_link
+    from offload.verification.verify import Endpoint, plan_link, verify_plan
+
     progress = progress or NullProgress()
-    raise NotImplementedError
+    if request.requests < 1:
+        raise UsageError(f"{request.requests} requests prove nothing", hint="give --requests 1 or more")
+    artifact = _chosen_plan(request.plan, workspace, progress)
+    identity = artifact.model
+    weights = Path(identity.weights_file) if identity.weights_file else None
+    model = _load(
+        ProfileRequest(model=identity.spec, inputs=identity.inputs, batch=identity.batch, weights=weights),
+        workspace,
+        progress,
+    )
+    if model.hash != identity.hash:
+        raise OffloadError(
+            f"the plan is for {identity.name} with content {identity.hash[:12]}, it now has {model.hash[:12]}",
+            hint="profile and plan again: the model's file, code or weights have changed",
+        )
+    link = plan_link(artifact) if request.server is None else None
+    if request.emulate_link is not None:
+        shape = parse_link(request.emulate_link)
+        link = (shape, shape)
+    return verify_plan(
+        artifact,
+        onnx=model.onnx,
+        graph=model.graph,
+        endpoint=Endpoint(address=request.server, link=link, token=request.token, tls_ca=request.tls_ca),
+        requests=request.requests,
+        tolerance=request.tolerance,
+        slowdown=request.device_slowdown or artifact.device.slowdown,
+        progress=progress,
+    )
+
+
+def _check_device(device: str) -> None:
+    if device == "cpu":
+        return
+    if device == "cuda" and not has_cuda_device():
+        raise OffloadError(
+            "--device cuda: this machine has no NVIDIA GPU, or its driver does not answer", hint="use cpu"
+        )
+    raise OffloadError(f"--device {device}: this version measures on the cpu only", hint="use --device cpu")
+
+
+def _load(request: ProfileRequest, workspace: Workspace, progress: Progress) -> LoadedModel:
+    from offload.models.load import load_model
+
+    progress.start(f"loading {request.model}")
+    try:
+        return load_model(
+            request.model,
+            inputs=request.inputs,
+            batch=request.batch,
+            weights=request.weights,
+            cache=workspace.cache,
+        )
+    finally:
+        progress.finish()
+
+
+def _identity(model: LoadedModel, request: ProfileRequest) -> ModelIdentity:
+    return ModelIdentity(
+        spec=model.spec,
+        name=model.name,
+        hash=model.hash,
+        batch=model.batch,
+        precision="fp32",
+        weights=model.weights,
+        untrained=model.untrained,
+        inputs=dict(request.inputs),
+        weights_file=str(request.weights.resolve()) if request.weights else None,
+    )
+
+
+def _profile_on(address: str, model: LoadedModel, request: ProfileRequest, progress: Progress) -> Profile:
+    """A profile made by a server of ours, under the identity the model has here."""
+    from offload.serving.client import ServerClient
+    from offload.serving.remote_profile import profile_on_server
+
+    progress.start(f"profiling on {address}")
+    try:
+        with ServerClient(address, token=request.token, tls=request.tls_ca) as client:
+            remote = profile_on_server(
+                client,
+                model.onnx,
+                precision=request.precision,
+                max_time_s=request.max_time_s,
+                power_w=request.power_w,
+            )
+    finally:
+        progress.finish()
+    if remote.model.hash != model.hash:
+        raise OffloadError(
+            f"the server at {address} profiled content {remote.model.hash[:12]}, {model.hash[:12]} was sent",
+            hint="run the same version of offload and onnxruntime on both sides",
+        )
+    return remote.model_copy(update={"model": _identity(model, request)})
+
+
+def _device_profile(path: Path | None, workspace: Workspace, progress: Progress) -> Profile:
+    if path is not None:
+        return Profile.load(path)
+    found = workspace.newest(Profile, fits=lambda profile: profile.source == "measured")
+    if found is None:
+        raise OffloadError(f"no profile in {workspace.root}", hint="make one with `offload profile MODEL`")
+    progress.note(f"device: took the newest profile, {found[0]}")
+    return found[1]
+
+
+def _server_profile(request: PlanRequest, device: Profile, workspace: Workspace, progress: Progress) -> Profile:
+    from offload.predictors.presets import load_preset, presets
+    from offload.predictors.roofline import assumed_profile
+
+    spec = request.server
+    if spec is None:
+        preset = load_preset()
+        progress.note(f"server: none given, assumed a {preset.name} from its published peak rates")
+        return assumed_profile(device.graph, device.model, preset)
+    if Path(spec).is_file():
+        return Profile.load(Path(spec))
+    if spec in presets():
+        return assumed_profile(device.graph, device.model, load_preset(spec))
+    if ":" in spec:
+        identity = device.model
+        weights = Path(identity.weights_file) if identity.weights_file else None
+        wanted = ProfileRequest(
+            model=identity.spec,
+            inputs=identity.inputs,
+            batch=identity.batch,
+            weights=weights,
+            token=request.token,
+            tls_ca=request.tls_ca,
+        )
+        return _profile_on(spec, _load(wanted, workspace, progress), wanted, progress)
+    raise OffloadError(
+        f"--server {spec}: no such file, and not a preset",
+        hint="give a profile, HOST:PORT, or one of " + ", ".join(presets()),
+    )
+
+
+def _chosen_plan(path: Path | None, workspace: Workspace, progress: Progress) -> Plan:
+    if path is not None:
+        return Plan.load(path)
+    found = workspace.newest(Plan)
+    if found is None:
+        raise OffloadError(f"no plan in {workspace.root}", hint="make one with `offload plan --bw 450mbps`")
+    progress.note(f"took the newest plan, {found[0]}")
+    return found[1]

@@ -58,3 +58,26 @@ def current_environment() -> Environment:
         load_average=load,
         packages=packages,
     )
+
+
+def physical_cores() -> int:
+    """Cores without hyper-threads, at least 1: the runtime's usual number of threads."""
+    import psutil
+
+    return int(psutil.cpu_count(logical=False) or os.cpu_count() or 1)
+
+
+def has_cuda_device() -> bool:
+    """Whether an NVIDIA driver answers and has a GPU."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return False
+    try:
+        return bool(pynvml.nvmlDeviceGetCount())
+    except pynvml.NVMLError:
+        return False
+    finally:
+        pynvml.nvmlShutdown()

@@ -25,7 +25,7 @@ class UsageError(OffloadError):
     exit_code = 2
 
 
-class NegativeVerdictError(OffloadError):
+class VerdictError(OffloadError):
     """The work was done and the answer is no: infeasible, or out of tolerance."""
 
     exit_code = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +54,11 @@ class Artifact(BaseModel):
     def to_json(self) -> str:
         """The artifact as indented JSON, base units."""
         return json.dumps(self.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the document."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @classmethod
     def from_json(cls, text: str, *, source: str) -> Self:

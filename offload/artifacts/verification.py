@@ -13,7 +13,7 @@ from offload.artifacts.estimate import Estimate, median_estimate
 from offload.artifacts.plan import Option, Place
 from offload.artifacts.profile import ModelIdentity
 
-Verdict = Literal["within tolerance", "out of tolerance", "cannot tell", "wrong numbers"]
+Verdict = Literal["within tolerance", "out of tolerance", "cannot tell"]
 PERCENTILES = (50, 90, 95, 99)
 
 

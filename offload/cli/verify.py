@@ -19,7 +19,7 @@ from offload.cli.options import (
     existing_file,
 )
 from offload.cli.terminal import ConsoleProgress, Terminal
-from offload.errors import NegativeVerdictError
+from offload.errors import VerdictError
 from offload.units import parse_fraction
 
 
@@ -77,7 +77,7 @@ def verify(
         progress.finish()
     delivery.deliver(artifact, name=artifact.model.name)
     if artifact.verdict != "within tolerance":
-        raise NegativeVerdictError(f"verdict: {artifact.verdict}", hint=_REMEDY[artifact.verdict])
+        raise VerdictError(f"verdict: {artifact.verdict}", hint=_REMEDY[artifact.verdict])
     terminal.note("next: offload plan --bw RATE, to see the plan for another link")
 
 

@@ -16,7 +16,40 @@ def profile(path: Path, *, threads: int, settings: dict[str, Any]) -> str:
     Raises:
         OffloadError: the model cannot be profiled.
     """
-    raise OffloadError("this server cannot profile models yet")
+    from offload.artifacts.profile import ModelIdentity
+    from offload.models.load import load_model
+    from offload.profilers.layers import profile_model
+
+    model = load_model(str(path))
+    identity = ModelIdentity(
+        spec="upload",
+        name="upload",
+        hash=model.hash,
+        batch=model.batch,
+        precision="fp32",
+        weights="uploaded",
+        untrained=False,
+        inputs={},
+        weights_file=None,
+    )
+    return profile_model(
+        model.onnx,
+        model.graph,
+        identity,
+        threads=threads,
+        precision=_number(settings, "precision", 0.02),
+        max_time_s=_number(settings, "max_time_s", 60.0),
+        power_w=_number(settings, "power_w", None),
+    ).to_json()
+
+
+def _number(settings: dict[str, Any], name: str, default: Any) -> Any:
+    value = settings.get(name, default)
+    if value is default:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise OffloadError(f"settings.{name} must be a number above 0, got {value!r}")
+    return float(value)
 
 
 def main() -> None:

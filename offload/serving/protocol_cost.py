@@ -1,0 +1,48 @@
+"""Measure what the serving protocol costs where the network costs nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from offload.artifacts.link import ProtocolSample
+from offload.errors import OffloadError
+from offload.serving.builtin_models import PROBE_DOWN, PROBE_UP
+from offload.serving.client import ServerClient
+from offload.serving.embedded import EmbeddedServer
+from offload.serving.split_session import request_times
+
+_SIZES_BYTES = (4_000, 150_000, 600_000, 2_400_000)
+_ROUNDS = 9
+
+
+def measure_protocol() -> tuple[ProtocolSample, ...]:
+    """Requests of several sizes, each way, to a server on this machine that computes nothing; sizes interleaved.
+
+    Raises:
+        OffloadError: the server does not start or answer.
+    """
+    payloads = [np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8) for size in _SIZES_BYTES]
+    samples = []
+    with EmbeddedServer(threads=1) as server, ServerClient(server.address) as client:
+        offset = client.clock_offset()
+        if offset is None:
+            raise OffloadError("the embedded server does not tell its clock")
+        for round_number in range(_ROUNDS + 1):
+            for payload in payloads:
+                up = request_times(client.infer(PROBE_UP, {"payload": payload}), offset)
+                down = request_times(client.infer(PROBE_DOWN, {"count": np.array([payload.size], np.int64)}), offset)
+                if round_number:  # the first round warms the connection up
+                    samples.append(_sample(payload.size, 8, up))
+                    samples.append(_sample(8, payload.size, down))
+    return tuple(samples)
+
+
+def _sample(uplink_bytes: int, downlink_bytes: int, times: dict[str, float]) -> ProtocolSample:
+    return ProtocolSample(
+        uplink_bytes=uplink_bytes,
+        downlink_bytes=downlink_bytes,
+        encode_s=times["encode_s"],
+        uplink_s=times["uplink_s"],
+        decode_s=times["decode_s"],
+        downlink_s=times["downlink_s"],
+    )

@@ -1,0 +1,203 @@
+"""Execute the options of a plan side by side and measure each request."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from offload.artifacts.plan import Option
+from offload.artifacts.verification import RequestSample
+from offload.codecs.base import Codec
+from offload.errors import OffloadError, VerdictError
+from offload.graph.cuts import make_cut
+from offload.graph.model_graph import ModelGraph
+from offload.models.extraction import Extractor
+from offload.progress import Progress
+from offload.runtimes.base import Runtime
+from offload.serving.client import ServerClient
+from offload.serving.split_session import SplitSession
+from offload.serving.timing import ClockOffset
+
+if TYPE_CHECKING:
+    from offload.runtimes.base import Array
+
+OUTPUT_TOLERANCE = 1e-3
+"""Largest accepted difference of an output from the whole model's, relative to the largest magnitude of that output:
+above what the order of float32 additions changes between machines, far below what a wrong tensor does."""
+_WARM_UP_REQUESTS = 3
+_WINDOW_REQUESTS = 10
+_STABLE_WINDOWS = 3
+_STABLE_WITHIN = 0.1
+_BASELINE_EVERY = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployed:
+    """An option that is ready to run."""
+
+    option: Option
+    session: SplitSession
+    tail_bytes: int
+    upload_s: float
+
+
+@contextmanager
+def deployed(
+    options: Sequence[Option],
+    *,
+    onnx: bytes,
+    graph: ModelGraph,
+    runtime: Runtime,
+    threads: int,
+    codec: Codec,
+    slowdown: float,
+    client: ServerClient,
+    uploader: ServerClient,
+    offset: ClockOffset | None,
+) -> Iterator[list[Deployed]]:
+    """The options with their heads loaded here and their tails on the server; the tails are unloaded at the end.
+
+    Args:
+        options: What to deploy.
+        onnx: The canonical model.
+        graph: Its graph.
+        runtime: What runs the heads.
+        threads: Threads of the heads.
+        codec: How tensors cross.
+        slowdown: See `SplitSession`.
+        client: The connection requests take.
+        uploader: The connection tails are uploaded by; the emulated link need not carry them.
+        offset: The server's clock, None where it tells none.
+
+    Raises:
+        OffloadError: a head cannot be loaded, or the server refuses a tail.
+    """
+    extractor = Extractor(onnx, graph)
+    loaded: list[str] = []
+    try:
+        ready = []
+        for option in options:
+            cut = make_cut(graph, option.device_layers)
+            segments = extractor.extract(cut)
+            head = None
+            if segments.head is not None:
+                head = (runtime.load(segments.head.onnx, threads=threads), segments.head.inputs)
+            name, tail_bytes, upload_s = None, 0, 0.0
+            if segments.tail is not None:
+                name = f"offload-{hashlib.sha256(segments.tail.onnx).hexdigest()[:24]}"
+                started = time.perf_counter()
+                loaded.append(name)
+                uploader.upload(name, segments.tail.onnx)
+                upload_s, tail_bytes = time.perf_counter() - started, len(segments.tail.onnx)
+                _check_loaded(uploader, name, graph, segments.tail.inputs, segments.tail.outputs)
+            session = SplitSession(
+                head=head,
+                tail=name,
+                client=client,
+                cut=cut,
+                outputs=graph.outputs,
+                codec=codec,
+                slowdown=slowdown,
+                offset=offset,
+                downlink_s=option.breakdown.downlink_s.value,
+            )
+            ready.append(Deployed(option=option, session=session, tail_bytes=tail_bytes, upload_s=upload_s))
+        yield ready
+    finally:
+        for name in loaded:
+            with suppress(OffloadError):  # the server may be what failed
+                uploader.unload(name)
+
+
+def _check_loaded(
+    client: ServerClient, name: str, graph: ModelGraph, inputs: Sequence[str], outputs: Sequence[str]
+) -> None:
+    """Some servers answer an upload with OK and ignore it: ask for the model and its signature."""
+    if not client.ready(name):
+        raise OffloadError(
+            f"the server accepted the upload of {name} but does not have it ready",
+            hint="it may ignore uploads: start it in explicit model-control mode, or use `offload serve`",
+        )
+    for wanted, told in zip((inputs, outputs), client.metadata(name), strict=True):
+        expected = {tensor: graph.tensor_by_name[tensor].shape for tensor in wanted}
+        found = {spec.name: tuple(spec.shape) for spec in told}
+        if expected != found:
+            raise OffloadError(f"the server's {name} has {found}, the plan's tail has {expected}")
+
+
+def output_error(outputs: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
+    """The largest difference over all outputs, each relative to the largest magnitude of its expected values.
+
+    Infinite when a shape differs or a value is not finite where the expected one is.
+    """
+    import numpy as np
+
+    worst = 0.0
+    for name, right in expected.items():
+        left = outputs[name]
+        if left.shape != right.shape:
+            return float("inf")
+        scale = float(np.max(np.abs(right.astype(np.float64)), initial=0.0)) or 1.0
+        difference = np.max(np.abs(left.astype(np.float64) - right.astype(np.float64)), initial=0.0)
+        worst = max(worst, float(difference) / scale if np.isfinite(difference) else float("inf"))
+    return worst
+
+
+def check_outputs(one: Deployed, feeds: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
+    """The output error of one request.
+
+    Raises:
+        VerdictError: it is above OUTPUT_TOLERANCE.
+    """
+    outputs, _ = one.session.run(feeds)
+    error = output_error(outputs, expected)
+    if error > OUTPUT_TOLERANCE:
+        raise VerdictError(
+            f"wrong numbers: the outputs of the divided model are off by {error:.2g} of their largest value, "
+            f"{OUTPUT_TOLERANCE:g} is accepted ({one.option.words})",
+            hint="the server runs another model or computes wrongly; nothing was timed",
+        )
+    return error
+
+
+def is_stable(latencies_s: Sequence[float]) -> bool:
+    """Whether the last three windows' medians are within 10 % of their mean, as perf_analyzer means stable."""
+    import numpy as np
+
+    needed = _STABLE_WINDOWS * _WINDOW_REQUESTS
+    if len(latencies_s) < needed:
+        return False
+    medians = np.median(np.reshape(latencies_s[-needed:], (_STABLE_WINDOWS, _WINDOW_REQUESTS)), axis=1)
+    return bool(np.all(np.abs(medians / medians.mean() - 1) <= _STABLE_WITHIN))
+
+
+def measure(
+    options: Sequence[Deployed], feeds: Mapping[str, Array], *, requests: int, progress: Progress
+) -> list[tuple[RequestSample, ...]]:
+    """Requests of each option in interleaved rounds; the first option is asked in every round, others in every third.
+
+    Ends after `requests` of the first option, or when it is stable.
+
+    Raises:
+        OffloadError: a request failed.
+    """
+    for one in options:
+        for _ in range(_WARM_UP_REQUESTS):
+            one.session.run(feeds)
+    samples: list[list[RequestSample]] = [[] for _ in options]
+    progress.start("verifying", requests)
+    try:
+        for round_number in range(requests):
+            for number, one in enumerate(options):
+                if number == 0 or round_number % _BASELINE_EVERY == 0:
+                    samples[number].append(one.session.run(feeds)[1])
+            progress.advance()
+            if is_stable([sample.latency_s for sample in samples[0]]):
+                break
+    finally:
+        progress.finish()
+    return [tuple(rows) for rows in samples]
