@@ -61,16 +61,16 @@ class Delivery:
         from offload.reports.render import render
 
         failure = None
-        form = self.form.value
-        if self.output == _STDOUT:
-            form = Format.JSON.value
-        else:
+        form = Format.JSON if self.output == _STDOUT else self.form
+        if self.output != _STDOUT:
             try:
                 path = self._save(artifact, name)
             except OffloadError as error:
                 failure = error
         color = self.terminal.color(sys.stdout)
-        self.terminal.result(render(artifact, form, all_layers=all_layers, width=self.terminal.width, color=color))
+        self.terminal.result(
+            render(artifact, form.value, all_layers=all_layers, width=self.terminal.width, color=color)
+        )
         if failure is not None:
             raise failure
         if self.output != _STDOUT:

@@ -8,7 +8,7 @@ from typing import Literal
 from offload.artifacts.estimate import Estimate
 from offload.units import format_duration, format_energy, format_flops, format_rate, format_size
 
-Unit = Literal["s", "B", "FLOP", "FLOP/s", "J", "W", "bit/s", "fraction", "times", "count"]
+Unit = Literal["s", "B", "FLOP", "FLOP/s", "J", "W", "bit/s", "fraction", "change", "times", "count"]
 Scalar = str | int | float | None
 NOTHING = "–"
 
@@ -80,6 +80,11 @@ def fraction(value: float | None) -> Quantity:
     return Quantity(value=value, unit="fraction")
 
 
+def change(value: float | None) -> Quantity:
+    """A fraction by which something differs, shown in per cent with its sign."""
+    return Quantity(value=value, unit="change")
+
+
 def interval(estimate: Estimate | None, unit: Unit) -> Cell:
     """The interval of an estimate; a dash where there is none to show."""
     if estimate is None or estimate.low == estimate.high:
@@ -102,13 +107,15 @@ def _format(value: float, unit: Unit) -> str:
         case "FLOP/s":
             return format_flops(value) + "/s"
         case "J":
-            return format_energy(value)
+            return format_energy(value) if value else "0 J"
         case "bit/s":
             return format_rate(value)
         case "W":
             return f"{value:.4g} W"
         case "fraction":
             return f"{value * 100:.1f} %"
+        case "change":
+            return f"{value * 100:+.1f} %"
         case "times":
             return f"{value:.2f}×"
         case "count":

@@ -9,16 +9,19 @@ from offload.reports.document import Report, Section
 
 def models_report(entries: Iterable[tuple[str, tuple[int, ...], str]]) -> Report:
     """A report on (name, input shape without the batch, description) triples."""
-    rows = tuple((name, "×".join(map(str, shape)), description) for name, shape, description in entries)
+    known = tuple(entries)
     return Report(
         title="Built-in networks",
         sections=(
             Section(
                 title="",
                 columns=("name", "input", "what it is"),
-                rows=rows,
+                rows=tuple((name, "×".join(map(str, shape)), description) for name, shape, description in known),
                 lines=("Their weights are a seeded initialisation, not trained, unless --weights gives a file.",),
             ),
         ),
-        records=tuple(dict(zip(("name", "input_shape", "description"), row, strict=True)) for row in rows),
+        records=tuple(
+            {"name": name, "input_shape": "x".join(map(str, shape)), "description": description}
+            for name, shape, description in known
+        ),
     )

@@ -14,6 +14,7 @@ from offload.reports.document import (
     Report,
     Scalar,
     Section,
+    change,
     estimate_record,
     fraction,
     human,
@@ -157,7 +158,7 @@ def _totals(profile: Profile) -> Section:
         energy = whole.scaled(profile.power_w)
         watts = human(Quantity(value=profile.power_w, unit="W"))
         rows.append((f"energy, modelled: {watts} declared × time", joules(energy), interval(energy, "J")))
-    return Section(title="Totals", columns=("", "median", "95 % interval"), rows=tuple(rows))
+    return Section(title="Totals", columns=("", "value", "95 % interval"), rows=tuple(rows))
 
 
 def _measuring(profile: Profile) -> Section:
@@ -166,8 +167,8 @@ def _measuring(profile: Profile) -> Section:
     rows: tuple[tuple[Cell, ...], ...] = (
         ("raw layer sum", seconds(profile.raw_sum_s)),
         ("unprofiled whole, the truth", seconds(profile.whole)),
-        ("gap, spread over the kernels", fraction(profile.raw_gap)),
-        ("profiler's own slowing", fraction(profile.profiler_inflation)),
+        ("gap, spread over the kernels", change(profile.raw_gap)),
+        ("profiler's own slowing", change(profile.profiler_inflation)),
     )
     rounds, dirty = len(profile.whole_s), len(profile.dirty_rounds)
     disturbed = f" ({dirty} disturbed and left out)" if dirty else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offload.artifacts.profile import Profile
-from offload.reports.document import fraction, human
+from offload.reports.document import change, fraction, human
 
 _MANY_DIRTY = 0.1
 _WIDE_GAP = 0.25
@@ -34,7 +34,7 @@ def profile_warnings(profile: Profile) -> tuple[str, ...]:
         )
     if abs(profile.raw_gap) > _WIDE_GAP:
         found.append(
-            f"the raw layer sum is {human(fraction(profile.raw_gap))} off the whole: the whole's time holds, the "
+            f"the raw layer sum is {human(change(profile.raw_gap))} off the whole: the whole's time holds, the "
             "layers' shares are rough; fewer --threads or a larger --batch narrow the gap"
         )
     share = _share_of_other(profile)

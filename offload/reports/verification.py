@@ -10,6 +10,7 @@ from offload.reports.document import (
     Report,
     Scalar,
     Section,
+    change,
     estimate_record,
     fraction,
     human,
@@ -54,13 +55,13 @@ def relative_error(predicted: Estimate, measured: Estimate) -> float | None:
 
 def _verdict(verification: Verification) -> Section:
     lines = [
-        f"latency error {_percent(verification.chosen.error)}, accepted ±{_percent(verification.tolerance, sign=False)}"
+        f"latency error {human(change(verification.chosen.error))}, accepted ±{human(fraction(verification.tolerance))}"
     ]
     corrected = verification.corrected_error
     if corrected is not None:
-        lines.append(f"latency error had the machines stayed as they were profiled: {_percent(corrected)}")
+        lines.append(f"latency error had the machines stayed as they were profiled: {human(change(corrected))}")
     lines += [
-        f"{name} since it was profiled: reference kernel {_percent(drift.factor - 1)}"
+        f"{name} since it was profiled: reference kernel {human(change(drift.factor - 1))}"
         for name, drift in (("device", verification.device_drift), ("server", verification.server_drift))
         if isinstance(drift, Drift)
     ]
@@ -81,7 +82,7 @@ def _row(words: str, field: str, measurement: Measurement) -> tuple[Cell, ...]:
         interval(predicted, "s"),
         seconds(measured),
         interval(measured, "s"),
-        Quantity(value=error, unit="fraction"),
+        change(error),
     )
 
 
@@ -94,7 +95,7 @@ def _options(verification: Verification) -> Section:
                 _NAMES[place],
                 seconds(predicted),
                 seconds(measurement.measured["latency_s"]),
-                fraction(measurement.error),
+                change(measurement.error),
                 *(seconds(value) for value in measurement.percentiles_s.values()),
                 Quantity(value=len(measurement.samples), unit="count"),
                 "yes" if measurement.stable else "no",
@@ -131,8 +132,3 @@ def _record(option: str, field: str, measurement: Measurement) -> dict[str, Scal
         **estimate_record("measured", "s", measured),
         "error_fraction": relative_error(predicted, measured),
     }
-
-
-def _percent(value: float, *, sign: bool = True) -> str:
-    text = human(fraction(value))
-    return f"+{text}" if sign and value > 0 else text

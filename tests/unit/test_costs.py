@@ -1,0 +1,135 @@
+"""The breakdown, checked against arithmetic done by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from offload.artifacts.link import AffineCost, Link, ProtocolCost, ProtocolSample, fit_affine
+from offload.errors import OffloadError
+from offload.graph.cuts import make_cut
+from offload.planners.base import check_problem
+from offload.planners.costs import compute_time, make_option, predict, tears_kernel
+from offload.predictors.radios import load_radio
+from tests import synthetic
+
+FREE = AffineCost()
+
+
+def test_600_kilobytes_over_450_megabits_take_10_67_milliseconds() -> None:
+    link = Link(uplink_bps=450e6, downlink_bps=10e6, rtt_s=0.0)
+    assert link.uplink_s(600_000, FREE) == pytest.approx(0.010667, abs=1e-6)
+    assert link.downlink_s(600_000, FREE) == pytest.approx(0.48)
+
+
+def test_half_the_round_trip_and_the_fixed_cost_are_added_and_the_slower_pace_counts() -> None:
+    link = Link(uplink_bps=8e6, downlink_bps=8e6, rtt_s=0.004)
+    assert link.uplink_s(1000, AffineCost(fixed_s=0.001)) == pytest.approx(0.002 + 0.001 + 0.001)
+    assert link.uplink_s(1000, AffineCost(per_byte_s=5e-6)) == pytest.approx(0.002 + 0.005)
+
+
+def test_a_breakdown_by_hand() -> None:
+    graph = synthetic.chain(floats=(1000, 150_000, 300, 10))
+    problem = synthetic.problem(
+        device=synthetic.profile(graph, (0.010, 0.001, 0.004), power_w=2.0),
+        server=synthetic.profile(graph, (0.001, 0.0001, 0.0004)),
+        link=Link(uplink_bps=450e6, downlink_bps=90e6, rtt_s=0.002),
+        radio=load_radio("wifi"),
+        device_slowdown=3.0,
+    )
+    costs = predict(problem, make_cut(graph, [0]))
+    assert costs.device_s.value == pytest.approx(0.030)
+    assert costs.uplink_s.value == pytest.approx(0.001 + 600_000 * 8 / 450e6)
+    assert costs.server_s.value == pytest.approx(0.0005)
+    assert costs.downlink_s.value == pytest.approx(0.001 + 40 * 8 / 90e6)
+    assert costs.queue_s.value == costs.encode_s.value == costs.decode_s.value == 0
+    assert costs.latency_s.value == pytest.approx(sum(field.value for field in costs.times().values()))
+    assert costs.device_j is not None
+    assert costs.device_j.value == pytest.approx(0.060)
+    assert costs.radio_j is not None
+    assert costs.radio_j.value == pytest.approx(5.479 * 600_000 * 8 / 450e6, rel=1e-3)
+    assert costs.energy_source == "modelled"
+
+
+def test_device_only_sends_nothing_and_server_only_computes_nothing_here() -> None:
+    problem = synthetic.problem(radio=load_radio("lte"), device=synthetic.profile(power_w=1.0))
+    everything = make_option(problem, make_cut(problem.graph, [0, 1, 2]))
+    assert everything.place == "device"
+    assert everything.uplink_bytes == everything.downlink_bytes == 0
+    assert everything.breakdown.latency_s.value == pytest.approx(0.015)
+    assert everything.breakdown.radio_j is not None
+    assert everything.breakdown.radio_j.value == 0
+    nothing = make_option(problem, make_cut(problem.graph, []))
+    assert nothing.place == "server"
+    assert nothing.uplink_bytes == 4000
+    assert nothing.breakdown.device_s.value == 0
+
+
+def test_no_power_is_no_reading_rather_than_no_energy() -> None:
+    costs = predict(synthetic.problem(), make_cut(synthetic.chain(), [0]))
+    assert costs.device_j is None
+    assert costs.radio_j is None
+    assert costs.energy_j is None
+    assert costs.energy_source == "none"
+
+
+def test_the_slowdown_is_the_devices_alone() -> None:
+    once = predict(synthetic.problem(), make_cut(synthetic.chain(), [0, 1]))
+    eightfold = predict(synthetic.problem(device_slowdown=8.0), make_cut(synthetic.chain(), [0, 1]))
+    assert eightfold.device_s.value == pytest.approx(8 * once.device_s.value)
+    assert eightfold.server_s == once.server_s
+    assert eightfold.uplink_s == once.uplink_s
+
+
+def test_the_protocol_is_fitted_by_direction() -> None:
+    samples = [
+        ProtocolSample(
+            uplink_bytes=up, downlink_bytes=down,
+            encode_s=1e-4 + up * 1e-9, uplink_s=2e-4 + up * 2e-9, decode_s=3e-4, downlink_s=4e-4 + down * 3e-9,
+        )
+        for up, down in ((1000, 2000), (100_000, 50_000), (1_000_000, 400_000))
+    ]  # fmt: skip
+    cost = ProtocolCost.fit(samples)
+    assert cost.encode.at(500_000) == pytest.approx(6e-4)
+    assert cost.uplink.at(500_000) == pytest.approx(1.2e-3)
+    assert cost.decode.at(500_000) == pytest.approx(3e-4)
+    assert cost.downlink.at(100_000) == pytest.approx(7e-4)
+    assert ProtocolCost.fit([]).uplink.at(10**9) == 0
+
+
+def test_a_line_is_robust_never_negative_and_needs_two_sizes() -> None:
+    robust = fit_affine([1, 2, 3, 4, 5], [1, 2, 3, 4, 500])
+    assert robust.per_byte_s == pytest.approx(1.0)
+    falling = fit_affine([1, 2, 3], [3, 2, 1])
+    assert falling.per_byte_s == 0
+    with pytest.raises(ValueError, match="at least two sizes"):
+        fit_affine([5, 5], [1, 2])
+
+
+def test_a_cut_through_a_kernel_is_seen() -> None:
+    fused = synthetic.profile(times_s=(0.011, 0.004), groups=[(0, 1), (2,)])
+    assert tears_kernel(fused, make_cut(fused.graph, [0]))
+    assert not tears_kernel(fused, make_cut(fused.graph, [0, 1]))
+    assert compute_time(fused, [0, 1]).value == pytest.approx(0.011)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": synthetic.identity(name="other")}, "model toy, the server's other"),
+        ({"model": synthetic.identity(batch=4)}, "batch 1, the server's 4"),
+        ({"model": synthetic.identity(precision="fp16")}, "precision fp32, the server's fp16"),
+        ({"model": synthetic.identity(hash="b" * 64)}, "model hash"),
+    ],
+)
+def test_profiles_of_different_models_are_never_mixed(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(OffloadError) as raised:
+        check_problem(synthetic.problem(server=synthetic.profile(**changes)))  # type: ignore[arg-type]
+    assert message in raised.value.message
+
+
+def test_the_energy_target_needs_a_power_and_a_radio() -> None:
+    with pytest.raises(OffloadError, match="power") as raised:
+        check_problem(synthetic.problem(target="energy"))
+    assert "--power" in raised.value.hint
+    with pytest.raises(OffloadError, match="radio"):
+        check_problem(synthetic.problem(target="energy", device=synthetic.profile(power_w=1.0)))

@@ -1,0 +1,261 @@
+"""Reports on small artifacts: the right number, in the right unit, in every format."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+
+import pytest
+
+from offload.artifacts.estimate import Estimate
+from offload.artifacts.link import Link
+from offload.artifacts.verification import Drift
+from offload.reports.document import Interval, Quantity, human
+from offload.reports.models import models_report
+from offload.reports.names import abbreviated
+from offload.reports.profile import group_costs
+from offload.reports.render import render, render_report, report_on
+from offload.reports.verification import relative_error
+from tests import synthetic
+
+
+def lines(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (Quantity(value=0.0417, unit="s"), "41.7 ms"),
+        (Quantity(value=0.0, unit="s"), "0 s"),
+        (Quantity(value=None, unit="J"), "–"),
+        (Quantity(value=0.0, unit="J"), "0 J"),
+        (Quantity(value=0.048, unit="J"), "48 mJ"),
+        (Quantity(value=802_816, unit="B"), "802.8 kB"),
+        (Quantity(value=8.2e9, unit="FLOP"), "8.2 GFLOP"),
+        (Quantity(value=200e9, unit="FLOP/s"), "200.0 GFLOP/s"),
+        (Quantity(value=450e6, unit="bit/s"), "450 Mbit/s"),
+        (Quantity(value=0.0512, unit="fraction"), "5.1 %"),
+        (Quantity(value=0.05, unit="change"), "+5.0 %"),
+        (Quantity(value=-0.05, unit="change"), "-5.0 %"),
+        (Quantity(value=4.2, unit="times"), "4.20×"),
+        (Quantity(value=5.4791, unit="W"), "5.479 W"),
+        (Quantity(value=12345, unit="count"), "12 345"),
+        (Interval(low=0.0412, high=0.0423, unit="s"), "41.2 – 42.3 ms"),
+        (Interval(low=0.0009, high=0.0011, unit="s"), "900 µs – 1.10 ms"),
+        ("plain", "plain"),
+    ],
+)
+def test_cells_as_people_read_them(cell: str | Quantity | Interval, text: str) -> None:
+    assert human(cell) == text
+
+
+def test_a_profile_as_a_table() -> None:
+    text = lines(render(synthetic.profile(power_w=3.2), "table"))
+    assert text[0] == "toy, batch 1, fp32, on cpu (1 thread, onnxruntime)"
+    assert "layer0 conv 1×600 2.4 kB 2.0 MFLOP 10.0 ms – 66.7 % 200.0 MFLOP/s" in text
+    assert "whole model 15.0 ms –" in text
+    assert "energy, modelled: 3.2 W declared × time 48 mJ –" in text
+    assert "gap, spread over the kernels +0.0 %" in text
+    assert "profiler's own slowing +10.0 %" in text
+    assert "5 rounds, stopped by: precision, interval ±1.0 % of the median" in text
+
+
+def test_a_profile_as_csv_is_in_base_units_and_complete() -> None:
+    records = rows(render(synthetic.profile(), "csv"))
+    assert [record["layers"] for record in records] == ["layer0", "layer1", "layer2"]
+    first = records[0]
+    assert float(first["median_s"]) == pytest.approx(0.010)
+    assert int(first["output_bytes"]) == 2400
+    assert int(first["flops"]) == 2_000_000
+    assert float(first["achieved_flops_per_s"]) == pytest.approx(2e8)
+    assert float(first["share_of_whole"]) == pytest.approx(2 / 3)
+
+
+def test_only_the_slowest_ten_unless_all_are_asked_for() -> None:
+    graph = synthetic.chain(floats=[10] * 13, flops=[100] * 12)
+    profile = synthetic.profile(graph, [number / 1000 for number in range(1, 13)])
+    few, every = report_on(profile).sections[0], report_on(profile, all_layers=True).sections[0]
+    assert [row[0] for row in few.rows] == [f"layer{number}" for number in range(11, 1, -1)]
+    assert "slowest 10 of 12" in few.title
+    assert [row[0] for row in every.rows] == [f"layer{number}" for number in range(12)]
+    assert len(rows(render(profile, "csv"))) == 12
+
+
+def test_fused_layers_are_one_row_of_the_kind_that_computes_most() -> None:
+    fused = synthetic.profile(times_s=(0.011, 0.004), groups=[(0, 1), (2,)])
+    cost = group_costs(fused)[0]
+    assert cost.kind == "conv"
+    assert cost.flops == 2_000_300
+    assert [tensor.name for tensor in cost.outputs] == ["t1"]
+    assert cost.output_bytes == 1200
+    assert "layer0 + layer1 conv 1×300 1.2 kB" in " ".join(lines(render(fused, "table")))
+
+
+def test_long_names_are_abbreviated() -> None:
+    assert abbreviated(["a"]) == "a"
+    assert abbreviated(["conv1", "relu"]) == "conv1 + relu"
+    names = [f"layer3.5.convolution{number}" for number in range(5)]
+    assert abbreviated(names) == "layer3.5.convolution0 … layer3.5.convolution4 (+3)"
+
+
+def test_intervals_come_from_the_rounds() -> None:
+    noisy = synthetic.profile(whole_s=(0.014, 0.015, 0.016, 0.015, 0.015))
+    total = next(line for line in lines(render(noisy, "table")) if line.startswith("whole model"))
+    assert total == "whole model 15.0 ms 14.0 – 16.0 ms"
+
+
+@pytest.mark.parametrize(
+    ("changes", "warning"),
+    [
+        ({"dirty_rounds": (1, 2)}, "2 of 5 rounds were disturbed"),
+        ({"dirty_rounds": (0, 1, 2, 3, 4)}, "every round was disturbed"),
+        ({"stopped": "time cap", "precision_reached": 0.041}, "still ±4.1 %: raise --max-time"),
+        ({"stopped": "interrupted"}, "interrupted"),
+        ({"whole_s": (0.030,) * 5}, "-50.0 % off the whole"),
+        ({"model": synthetic.identity(untrained=True)}, "untrained weights"),
+        ({"source": "assumed", "server_preset": "t4"}, "assumed from published peak rates"),
+    ],
+)
+def test_what_should_be_known_before_relying_on_a_profile(changes: dict[str, object], warning: str) -> None:
+    assert warning in render(synthetic.profile(**changes), "table")  # type: ignore[arg-type]
+
+
+def test_a_quiet_precise_profile_warns_of_nothing() -> None:
+    calm = synthetic.profile()
+    calm = calm.model_copy(update={"environment": dataclasses.replace(calm.environment, load_average=1.2)})
+    assert "Before you rely" not in render(calm, "table")
+    busy = calm.model_copy(update={"environment": dataclasses.replace(calm.environment, load_average=7.5)})
+    assert "load average 7.5" in render(busy, "table")
+
+
+def test_layers_of_no_known_kind_are_counted() -> None:
+    graph = synthetic.chain()
+    other = dataclasses.replace(graph.layers[2], kind="other")
+    graph = dataclasses.replace(graph, layers=(*graph.layers[:2], other))
+    assert "26.7 % of the time is in layers of no known kind" in render(synthetic.profile(graph), "table")
+
+
+def test_a_plan_that_offloads() -> None:
+    text = lines(render(synthetic.plan(), "table"))
+    assert text[0] == "Plan for toy, batch 1: least latency (neurosurgeon)"
+    assert "Send 1 tensor, 4 000 B (the input), run everything there." in text
+    assert "4.20× faster than device-only" in text
+    assert "uplink 1.07 ms – 0 s 1.07 ms" in text
+    assert "whole request 3.57 ms – 15.0 ms 3.57 ms" in text
+    assert "sent 4.0 kB 0 B 4.0 kB" in text
+    assert "link: 450 Mbit/s up, 450 Mbit/s down, round trip 2.00 ms (declared)" in text
+    assert "energy" not in " ".join(text)
+
+
+def test_a_plan_that_stays_here_says_so() -> None:
+    text = render(synthetic.plan(link=Link(uplink_bps=1e4, downlink_bps=1e4, rtt_s=0.0)), "table")
+    assert "Do not offload: run everything here." in text
+    assert "faster than server-only" in text
+
+
+def test_energy_is_shown_with_its_source() -> None:
+    text = lines(render(synthetic.energy_plan(), "table"))
+    assert "energy, computing (modelled) 0 J – 48 mJ 0 J" in text
+    assert "energy, sending (modelled) 9.29 mJ – 0 J 9.29 mJ" in text
+    assert any(line.startswith("radio: wifi, 5.479 W while sending (modelled; JointDNN") for line in text)
+    assert "5.17× less energy than device-only" in text
+
+
+def test_an_assumed_server_and_a_slower_device_are_named() -> None:
+    made = synthetic.plan(device_slowdown=8.0)
+    made = made.model_copy(update={"server": synthetic.party(source="assumed", preset="t4")})
+    text = lines(render(made, "table"))
+    assert "server: t4, assumed from published peak rates" in text
+    assert "device: cpu, 1 thread, measured, emulated 8× slower" in text
+
+
+def test_many_ties_are_abbreviated() -> None:
+    made = synthetic.plan().model_copy(update={"cannot_tell_apart": tuple(f"cut {number}" for number in range(6))})
+    assert "plan: cut 0; cut 1; cut 2; and 3 more" in render(made, "table")
+
+
+def test_a_plan_as_csv() -> None:
+    records = rows(render(synthetic.energy_plan(), "csv"))
+    assert [record["option"] for record in records][:3] == ["chosen", "device-only", "server-only"]
+    assert float(records[0]["uplink_s"]) == pytest.approx(4000 * 8 / 18.88e6)
+    assert float(records[1]["device_j"]) == pytest.approx(0.048)
+    assert records[0]["energy_source"] == "modelled"
+    without = rows(render(synthetic.plan(), "csv"))
+    assert without[0]["device_j"] == ""
+
+
+def test_a_verification_puts_measured_beside_predicted() -> None:
+    text = lines(render(synthetic.verification(upload_s=0.25), "table"))
+    assert text[0] == "Verification of toy, batch 1: within tolerance"
+    assert "latency error +5.0 %, accepted ±10.0 %" in text
+    assert "uplink 1.07 ms – 1.12 ms – +5.0 %" in text
+    assert "device-only 15.0 ms 15.8 ms +5.0 % 15.8 ms 15.8 ms 15.8 ms 15.8 ms 20 yes" in text
+    assert "largest output error 1e-06 of the largest output, accepted 0.0001" in text
+    assert "upload of the server's part: 1.5 MB in 250 ms" in text
+
+
+def test_drift_is_shown_raw_and_corrected() -> None:
+    drifted = synthetic.verification(
+        factor=1.33, verdict="cannot tell", device_drift=Drift(profiled_s=0.002, now_s=(0.00266,))
+    )
+    text = render(drifted, "table")
+    assert "Verdict: cannot tell" in text
+    assert "latency error +33.0 %" in text
+    assert "device since it was profiled: reference kernel +33.0 %" in text
+
+
+def test_a_field_predicted_at_nothing_has_no_error() -> None:
+    assert relative_error(Estimate.exactly(0.0), Estimate.exactly(1.0)) is None
+    assert relative_error(Estimate.exactly(2.0), Estimate.exactly(1.0)) == -0.5
+
+
+def test_a_verification_as_csv_has_a_row_for_each_option_and_field() -> None:
+    records = rows(render(synthetic.verification(), "csv"))
+    assert len(records) == 3 * 8
+    uplink = next(row for row in records if (row["option"], row["field"]) == ("this plan", "uplink"))
+    assert float(uplink["measured_s"]) == pytest.approx(1.05 * float(uplink["predicted_s"]))
+    assert float(uplink["error_fraction"]) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("artifact", [synthetic.profile(), synthetic.plan(), synthetic.verification()])
+def test_json_is_the_artifact_itself(artifact: synthetic.Profile) -> None:
+    assert json.loads(render(artifact, "json"))["kind"] == artifact.kind
+
+
+@pytest.mark.parametrize("artifact", [synthetic.profile(), synthetic.plan(), synthetic.verification()])
+def test_markdown_tables_have_equally_many_cells(artifact: synthetic.Profile) -> None:
+    text = render(artifact, "md")
+    assert text.startswith("# ")
+    for block in text.split("\n\n"):
+        if block.startswith("|"):
+            assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1
+
+
+def test_a_pipe_in_a_name_does_not_break_markdown() -> None:
+    report = models_report([("a|b", (3, 4), "x")])
+    assert "| a\\|b | 3×4 | x |" in render_report(report, "md")
+    assert json.loads(render_report(report, "json")) == [{"name": "a|b", "input_shape": "3x4", "description": "x"}]
+
+
+def test_colours_only_when_asked_for_and_markup_in_names_is_left_alone() -> None:
+    report = models_report([("[red]name[/red]", (1,), ":smile:")])
+    assert "[red]name[/red]" in render_report(report, "table")
+    assert ":smile:" in render_report(report, "table")
+    assert "\x1b[" not in render_report(report, "table")
+    assert "\x1b[" in render_report(report, "table", color=True)
+
+
+def test_there_is_no_report_on_anything_else() -> None:
+    with pytest.raises(TypeError, match="no report"):
+        report_on(_Foreign())  # type: ignore[arg-type]
+
+
+class _Foreign:
+    kind = "costs"
