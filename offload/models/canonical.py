@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +20,10 @@ from offload.models.onnx_walk import captured, reads
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
+
+
+_NEWEST_IR = 10
+"""Nothing a canonical model holds needs a newer one, and runtimes refuse those they do not know."""
 
 
 def canonicalise(
@@ -83,7 +88,7 @@ def _fix_shapes(model: ModelProto, shapes: Mapping[str, Shape]) -> None:
     inputs = [value for value in model.graph.input if value.name not in weights]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
-    model.ir_version = max(model.ir_version, 4)
+    model.ir_version = min(max(model.ir_version, 4), _NEWEST_IR)
     for value in model.graph.input:
         value.type.tensor_type.shape.Clear()
         for size in shapes[value.name]:
@@ -109,7 +114,10 @@ def _fold(model: ModelProto, name: str) -> ModelProto:
             ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises classes of its own that share no public base
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise OffloadError(f"{name}: ONNX Runtime cannot load the model: {reason}") from error
+            reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", reason)
+            raise OffloadError(
+                f"{name}: ONNX Runtime cannot load the model: {reason}", hint="check the model, or export it again"
+            ) from error
         return onnx.load(str(path))
 
 

@@ -41,9 +41,10 @@ def from_callable(spec: str) -> nn.Module:
     from torch import nn
 
     module_name, _, attribute = spec.partition(":")
-    with _users_code(spec), _seeded(), _current_folder_importable():
+    with _users_code(spec), _current_folder_importable():
         try:
-            found: Any = importlib.import_module(module_name)
+            with _seeded():
+                found: Any = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             if not f"{module_name}.".startswith(f"{error.name}."):
                 raise
@@ -59,7 +60,8 @@ def from_callable(spec: str) -> nn.Module:
         if not isinstance(found, nn.Module):
             if not callable(found):
                 raise OffloadError(f"{spec}: {attribute} is not callable", hint="name a function that makes a module")
-            found = found()
+            with _seeded():
+                found = found()
     if not isinstance(found, nn.Module):
         raise OffloadError(f"{spec}: returned {type(found).__name__}, not a torch.nn.Module")
     return found

@@ -37,7 +37,9 @@ def run(onnx: bytes, feeds: Values) -> Values:
 
 def random_feeds(graph: ModelGraph) -> Values:
     generator = np.random.default_rng(1)
-    return {name: generator.standard_normal(graph.tensor_by_name[name].shape, dtype=np.float32) for name in graph.inputs}
+    return {
+        name: generator.standard_normal(graph.tensor_by_name[name].shape, dtype=np.float32) for name in graph.inputs
+    }
 
 
 def run_divided(extractor: Extractor, graph: ModelGraph, cut: Cut, feeds: Values) -> Values:
@@ -76,7 +78,9 @@ def choose(graph: ModelGraph, count: int) -> list[Cut]:
     chosen += [inner[round(len(inner) * (step + 0.5) / count)] for step in range(count)]
     rightmost = set(range(len(graph.layers)))
     for index in reversed(range(len(graph.layers) * 2 // 3, len(graph.layers))):  # drop every other sink
-        if index % 2 and not any(user in rightmost for name in graph.layers[index].outputs for user in graph.consumers[name]):
+        if index % 2 and not any(
+            user in rightmost for name in graph.layers[index].outputs for user in graph.consumers[name]
+        ):
             rightmost.discard(index)
     return [*chosen, make_cut(graph, rightmost)]
 

@@ -42,11 +42,7 @@ def graphs(draw: st.DrawFn, max_layers: int = 7) -> ModelGraph:
 
 
 def predecessors(graph: ModelGraph, index: int) -> set[int]:
-    direct = {
-        other
-        for other, layer in enumerate(graph.layers)
-        if set(layer.outputs) & set(graph.layers[index].inputs)
-    }
+    direct = {other for other, layer in enumerate(graph.layers) if set(layer.outputs) & set(graph.layers[index].inputs)}
     return direct.union(*(predecessors(graph, other) for other in direct))
 
 
