@@ -95,5 +95,5 @@ class Link:
 
 
 def _transfer_s(size_bytes: int, rate_bps: float, rtt_s: float, protocol: AffineCost) -> float:
-    """Sending and the protocol's own work on the bytes are pipelined, so the slower of the two sets the pace."""
-    return rtt_s / 2 + protocol.fixed_s + size_bytes * max(8 / rate_bps, protocol.per_byte_s)
+    """Sending takes its time after the protocol's: a message is serialised before it leaves and parsed once it is whole."""
+    return rtt_s / 2 + size_bytes * 8 / rate_bps + protocol.at(size_bytes)

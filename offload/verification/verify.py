@@ -93,9 +93,9 @@ def verify_plan(
             offset=offset,
         ) as ready:
             errors = [check_outputs(one, feeds, expected) for one in ready]
-            device_before = _reference(threads)
+            device_now = _reference(threads)
             rows = measure(ready, feeds, requests=requests, progress=progress)
-    device_now = (*device_before, *_reference(threads))
+    device_now = (*device_now, *_reference(threads))
     by_layers = {
         one.option.device_layers: Measurement(
             option=one.option, samples=samples, stable=is_stable([sample.latency_s for sample in samples])
