@@ -95,5 +95,5 @@ class Link:
 
 
 def _transfer_s(size_bytes: int, rate_bps: float, rtt_s: float, protocol: AffineCost) -> float:
-    """Sending takes its time after the protocol's: a message is serialised before it leaves and parsed once it is whole."""
+    """The two add: a message is serialised before it leaves, and parsed once all of it is there."""
     return rtt_s / 2 + size_bytes * 8 / rate_bps + protocol.at(size_bytes)
