@@ -31,6 +31,10 @@ TokenOption = Annotated[
     str | None, typer.Option("--token", envvar="OFFLOAD_TOKEN", metavar="TEXT", help="The server's token.")
 ]
 
+TlsCaOption = Annotated[
+    Path | None, typer.Option("--tls-ca", metavar="FILE", help="Use TLS and trust this authority, PEM.")
+]
+
 
 def chosen_format(form: Format, json: bool) -> Format:
     """The format that `--format` and `--json` ask for together.

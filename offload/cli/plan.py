@@ -15,6 +15,7 @@ from offload.cli.options import (
     FormatOption,
     JsonOption,
     OutputOption,
+    TlsCaOption,
     TokenOption,
     chosen_format,
     existing_file,
@@ -53,6 +54,7 @@ def plan(
     ] = 1,
     planner: Annotated[str, typer.Option(metavar="NAME", help="The algorithm: neurosurgeon.")] = "neurosurgeon",
     token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
     form: FormatOption = Format.TABLE,
     json: JsonOption = False,
     output: OutputOption = None,
@@ -74,6 +76,7 @@ def plan(
         device_slowdown=slowdown,
         planner=planner,
         token=token,
+        tls_ca=existing_file(tls_ca, "--tls-ca"),
     )
     workspace = Workspace()
     delivery = Delivery(

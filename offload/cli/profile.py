@@ -14,6 +14,7 @@ from offload.cli.options import (
     FormatOption,
     JsonOption,
     OutputOption,
+    TlsCaOption,
     TokenOption,
     chosen_format,
     existing_file,
@@ -56,6 +57,7 @@ def profile(
         str | None, typer.Option(metavar="HOST:PORT", help="Profile on that offload server, not here.")
     ] = None,
     token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
     all_layers: Annotated[bool, typer.Option("--all", help="Every layer, not the slowest ten.")] = False,
     form: FormatOption = Format.TABLE,
     json: JsonOption = False,
@@ -82,6 +84,7 @@ def profile(
         power_w=parse_power(power) if power else None,
         on=on,
         token=token,
+        tls_ca=existing_file(tls_ca, "--tls-ca"),
     )
     if len(shapes) != len(request.inputs):
         raise UsageError("--input names the same input twice", hint="give each input one shape")
@@ -103,7 +106,8 @@ def profile(
     delivery.deliver(artifact, name=artifact.model.name, all_layers=all_layers)
     if artifact.stopped == "interrupted":
         raise typer.Exit(130)
-    terminal.note("next: offload plan --bw 450mbps")
+    named = f" --profile {output}" if output and output != Path("-") else ""
+    terminal.note(f"next: offload plan{named} --bw 450mbps")
 
 
 def _intention(request: api.ProfileRequest, destination: Path) -> str:
@@ -113,7 +117,7 @@ def _intention(request: api.ProfileRequest, destination: Path) -> str:
     )
     return (
         f"would profile {request.model}, batch {request.batch}, {where} with {threads}\n"
-        f"until the 95 % interval is within {request.precision:.3g} of the median either way, "
+        f"until the 95 % interval is within {request.precision * 100:g} % of the median either way, "
         f"or for {format_duration(request.max_time_s)} at most, beside loading the model\n"
         f"and write the profile to {destination}\n"
     )

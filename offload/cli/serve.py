@@ -31,8 +31,7 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key, PEM.")] = None,
 ) -> None:
     """Serve models to other devices over the Open Inference Protocol v2 (gRPC) until stopped."""
-    import psutil
-
+    from offload.environment import physical_cores
     from offload.serving import server
     from offload.serving.addresses import format_address
     from offload.serving.upload import UploadLimits
@@ -41,7 +40,7 @@ def serve(
     settings = server.ServeSettings(
         host=host,
         port=port,
-        threads=threads or psutil.cpu_count(logical=False) or 1,
+        threads=threads or physical_cores(),
         token=token,
         tls_cert=str(tls_cert) if existing_file(tls_cert, "--tls-cert") else None,
         tls_key=str(tls_key) if existing_file(tls_key, "--tls-key") else None,

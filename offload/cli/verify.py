@@ -14,6 +14,7 @@ from offload.cli.options import (
     FormatOption,
     JsonOption,
     OutputOption,
+    TlsCaOption,
     TokenOption,
     chosen_format,
     existing_file,
@@ -46,6 +47,7 @@ def verify(
         ),
     ] = None,
     token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
     form: FormatOption = Format.TABLE,
     json: JsonOption = False,
     output: OutputOption = None,
@@ -64,6 +66,7 @@ def verify(
         emulate_link=link,
         device_slowdown=slowdown,
         token=token,
+        tls_ca=existing_file(tls_ca, "--tls-ca"),
     )
     workspace = Workspace()
     delivery = Delivery(
@@ -84,5 +87,4 @@ def verify(
 _REMEDY = {
     "out of tolerance": "profile both sides again on quiet machines, or accept more with --tolerance",
     "cannot tell": "the machine has changed since it was profiled: profile again, then plan and verify",
-    "wrong numbers": "the server computes another answer than this device: do not use it with this model",
 }

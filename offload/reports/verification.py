@@ -117,8 +117,6 @@ def _circumstances(verification: Verification) -> Section:
     if verification.tail_bytes:
         size = human(Quantity(value=verification.tail_bytes, unit="B"))
         lines.append(f"upload of the server's part: {size} in {human(seconds(verification.upload_s))}")
-    if verification.model.untrained:
-        lines.append("untrained weights: times are real, the model's answers mean nothing")
     return Section(title="Measured with", lines=tuple(lines))
 
 

@@ -1,0 +1,29 @@
+"""Help is quick: it imports none of the heavy packages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "onnx", "onnxruntime", "sklearn", "pandas", "grpc", "tritonclient", "numpy", "scipy", "rich")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (["--help"], (*HEAVY, "pydantic")),
+        (["--version"], (*HEAVY, "pydantic")),
+        *(([verb, "--help"], HEAVY) for verb in ("profile", "plan", "serve", "verify", "models")),
+    ],
+)
+def test_help_imports_nothing_heavy(arguments: list[str], heavy: tuple[str, ...]) -> None:
+    program = (
+        "import sys\n"
+        "from offload.cli.main import main\n"
+        f"code = main({arguments!r})\n"
+        f"print([name for name in {heavy!r} if name in sys.modules], code, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1] == "[] 0"

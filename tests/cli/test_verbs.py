@@ -1,0 +1,268 @@
+"""Each verb passes on what was asked, writes its artifact, and names the next command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offload import api
+from offload.artifacts.base import Artifact
+from offload.artifacts.plan import Plan
+from offload.artifacts.profile import Profile
+from offload.artifacts.workspace import Workspace
+from tests import synthetic
+from tests.cli.conftest import Run
+
+Answer = Callable[[str, Artifact], list[Any]]
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Answer:
+    """Make a function of the library return an artifact; returns the list of requests it was given."""
+
+    def patch(verb: str, artifact: Artifact) -> list[Any]:
+        seen: list[Any] = []
+
+        def function(request: Any, **_: object) -> Artifact:
+            seen.append(request)
+            return artifact
+
+        monkeypatch.setattr(api, verb, function)
+        return seen
+
+    return patch
+
+
+def test_profile_passes_on_every_option(run: Run, answer: Answer, tmp_path: Path) -> None:
+    weights, authority = tmp_path / "w.safetensors", tmp_path / "ca.pem"
+    weights.touch()
+    authority.touch()
+    seen = answer("profile", synthetic.profile())
+    outcome = run(
+        *("profile", "resnet50", "--device", "cpu", "--threads", "2", "--batch", "4", "--input", "data=1x3x8x8"),
+        *("--input", "mask=1x8", "--precision", "5%", "--max-time", "2min", "--power", "3200mW"),
+        *("--weights", str(weights), "--on", "10.0.0.1:8001", "--token", "secret", "--tls-ca", str(authority)),
+    )
+    assert outcome.code == 0, outcome.err
+    assert seen == [
+        api.ProfileRequest(
+            model="resnet50", device="cpu", threads=2, batch=4, inputs={"data": (1, 3, 8, 8), "mask": (1, 8)},
+            precision=0.05, max_time_s=120.0, power_w=3.2, weights=weights, on="10.0.0.1:8001", token="secret",
+            tls_ca=authority,
+        )
+    ]  # fmt: skip
+
+
+def test_plan_passes_on_every_option(run: Run, answer: Answer, tmp_path: Path) -> None:
+    profile = tmp_path / "profile.json"
+    profile.touch()
+    seen = answer("plan", synthetic.plan())
+    outcome = run(
+        *("plan", "--profile", str(profile), "--server", "t4", "--bw", "56MB/s", "--down", "20mbps", "--rtt", "4ms"),
+        *("--target", "energy", "--radio", "lte", "--emulate-slowdown", "8", "--planner", "neurosurgeon"),
+    )
+    assert outcome.code == 0, outcome.err
+    assert seen == [
+        api.PlanRequest(
+            profile=profile, server="t4", uplink_bps=448e6, downlink_bps=20e6, rtt_s=0.004, target="energy",
+            radio="lte", device_slowdown=8.0, planner="neurosurgeon",
+        )
+    ]  # fmt: skip
+
+
+def test_verify_passes_on_every_option(run: Run, answer: Answer, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.touch()
+    seen = answer("verify", synthetic.verification())
+    outcome = run(
+        *("verify", str(plan), "--server", "[::1]:8001", "--requests", "7", "--tolerance", "15%"),
+        *("--emulate-link", "450mbps,2ms", "--emulate-slowdown", "8", "--token", "secret"),
+    )
+    assert outcome.code == 0, outcome.err
+    assert seen == [
+        api.VerifyRequest(
+            plan=plan, server="[::1]:8001", requests=7, tolerance=pytest.approx(0.15), emulate_link="450mbps,2ms",
+            device_slowdown=8.0, token="secret",
+        )
+    ]  # fmt: skip
+
+
+def test_the_token_may_come_from_the_environment_and_the_flag_beats_it(
+    run: Run, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = answer("profile", synthetic.profile())
+    monkeypatch.setenv("OFFLOAD_TOKEN", "from the environment")
+    run("profile", "resnet18")
+    run("profile", "resnet18", "--token", "from the flag")
+    assert [request.token for request in seen] == ["from the environment", "from the flag"]
+
+
+def test_a_profile_lands_in_the_workspace_and_the_next_command_is_named(run: Run, answer: Answer, home: Path) -> None:
+    answer("profile", synthetic.profile())
+    outcome = run("profile", "resnet18")
+    saved = Workspace(home).newest(Profile)
+    assert saved is not None
+    assert f"written to {saved[0]}" in outcome.err
+    assert "next: offload plan --bw" in outcome.err
+    assert outcome.out.startswith("toy, batch 1")
+
+
+def test_an_output_file_takes_its_place_and_is_never_replaced_by_accident(
+    run: Run, answer: Answer, home: Path, tmp_path: Path
+) -> None:
+    seen = answer("profile", synthetic.profile())
+    path = tmp_path / "deep" / "profile.json"
+    assert run("profile", "resnet18", "-o", str(path)).code == 0
+    assert Profile.load(path).model.name == "toy"
+    assert not home.exists()
+    again = run("profile", "resnet18", "-o", str(path))
+    assert again.code == 1
+    assert "there already" in again.error
+    assert "--force" in again.hint
+    assert len(seen) == 1, "nothing is measured that cannot be written"
+    assert run("profile", "resnet18", "-o", str(path), "--force").code == 0
+
+
+def test_a_dash_is_json_on_stdout_and_nothing_else(run: Run, answer: Answer, home: Path) -> None:
+    answer("profile", synthetic.profile())
+    outcome = run("profile", "resnet18", "-o", "-")
+    assert json.loads(outcome.out)["kind"] == "profile"
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("arguments", [["--json"], ["--format", "json"]])
+def test_json_on_stdout_is_the_artifact_that_was_saved(
+    run: Run, answer: Answer, home: Path, arguments: list[str]
+) -> None:
+    answer("plan", synthetic.plan())
+    outcome = run("plan", "--bw", "450mbps", *arguments)
+    saved = Workspace(home).newest(Plan)
+    assert saved is not None
+    assert outcome.out == saved[0].read_text()
+
+
+@pytest.mark.parametrize(("form", "start"), [("csv", "layers,kind,"), ("md", "# toy"), ("table", "toy, batch 1")])
+def test_other_formats(run: Run, answer: Answer, form: str, start: str) -> None:
+    answer("profile", synthetic.profile())
+    assert run("profile", "resnet18", "--format", form).out.startswith(start)
+
+
+def test_quiet_leaves_only_the_result(run: Run, answer: Answer) -> None:
+    answer("profile", synthetic.profile())
+    for arguments in (("-q", "profile", "resnet18"), ("profile", "resnet18", "--quiet")):
+        outcome = run(*arguments)
+        assert outcome.code == 0
+        assert outcome.err == ""
+        assert outcome.out
+
+
+def test_an_interrupted_profile_is_kept_and_ends_with_130(run: Run, answer: Answer, home: Path) -> None:
+    answer("profile", synthetic.profile(stopped="interrupted"))
+    outcome = run("profile", "resnet18")
+    assert outcome.code == 130
+    assert Workspace(home).newest(Profile) is not None
+    assert "toy" in outcome.out
+
+
+def test_a_dry_run_measures_and_writes_nothing(run: Run, answer: Answer, home: Path) -> None:
+    seen = answer("profile", synthetic.profile())
+    outcome = run("profile", "resnet18", "--threads", "1", "--dry-run")
+    assert outcome.code == 0
+    assert "1 thread\n" in outcome.out
+    assert "within 2 %" in outcome.out
+    assert seen == []
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("verdict", ["out of tolerance", "cannot tell"])
+def test_a_negative_verdict_is_written_shown_and_ends_with_4(
+    run: Run, answer: Answer, home: Path, verdict: str
+) -> None:
+    answer("verify", synthetic.verification(verdict=verdict))
+    outcome = run("verify")
+    assert outcome.code == 4
+    assert f"Verdict: {verdict}" in outcome.out
+    assert outcome.error == f"verdict: {verdict}"
+    assert len(list(home.glob("*.verification.json"))) == 1
+
+
+def test_models_lists_the_zoo(run: Run) -> None:
+    outcome = run("models")
+    assert outcome.code == 0
+    assert "resnet50" in outcome.out
+    assert "3×224×224" in outcome.out
+    listed = json.loads(run("models", "--json").out)
+    assert {"name": "resnet18", "input_shape": "3x224x224"}.items() <= next(
+        entry for entry in listed if entry["name"] == "resnet18"
+    ).items()
+
+
+def test_plan_for_real_from_the_newest_profile(run: Run, home: Path) -> None:
+    Workspace(home).save(synthetic.profile(power_w=3.2), name="toy")
+    outcome = run("plan", "--bw", "450mbps", "--rtt", "2ms")
+    assert outcome.code == 0, outcome.err
+    assert "took the newest profile" in outcome.err
+    assert "assumed" in outcome.err
+    assert "server: t4, assumed from published peak rates" in outcome.out
+    saved = Workspace(home).newest(Plan)
+    assert saved is not None
+    assert saved[1].link.uplink_bps == 450e6
+    assert saved[1].link.rtt_s == 0.002
+
+
+def test_plan_for_real_with_a_server_profile_and_for_energy(run: Run, home: Path, tmp_path: Path) -> None:
+    device = Workspace(home).save(synthetic.profile(power_w=3.2), name="toy")
+    server = tmp_path / "server.json"
+    server.write_text(synthetic.profile(times_s=(0.001, 0.0001, 0.0004)).to_json())
+    arguments = ("plan", "--profile", str(device), "--server", str(server), "--bw", "18.88mbps", "--target", "energy")
+    refused = run(*arguments)
+    assert refused.code == 1
+    assert "radio" in refused.error
+    outcome = run(*arguments, "--radio", "wifi", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["chosen"]["breakdown"]["radio_j"]["value"] == pytest.approx(
+        5.479 * 4000 * 8 / 18.88e6, rel=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "error", "hint"),
+    [
+        ("--radio", "wify", "no radio 'wify'", "wifi"),
+        ("--planner", "brain", "no planner 'brain'", "neurosurgeon"),
+        ("--server", "t44", "t44", "t4"),
+    ],
+)
+def test_names_nobody_knows(run: Run, home: Path, option: str, name: str, error: str, hint: str) -> None:
+    Workspace(home).save(synthetic.profile(), name="toy")
+    outcome = run("plan", "--bw", "450mbps", option, name)
+    assert outcome.code in (1, 2)
+    assert error in outcome.error
+    assert hint in outcome.hint
+
+
+def test_nothing_to_plan_or_verify(run: Run) -> None:
+    for arguments, remedy in ((("plan", "--bw", "1mbps"), "offload profile"), (("verify",), "offload plan")):
+        outcome = run(*arguments)
+        assert outcome.code == 1
+        assert remedy in outcome.hint
+
+
+def test_damaged_foreign_and_newer_artifacts(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "artifact.json"
+    document = json.loads(synthetic.profile().to_json())
+    for text, error in (
+        ("{", "damaged"),
+        ('{"a": 1}', "not an artifact"),
+        (synthetic.plan().to_json(), "is a plan, not a profile"),
+        (json.dumps(document | {"schema_version": 99}), "schema_version 99"),
+    ):
+        path.write_text(text)
+        outcome = run("plan", "--bw", "1mbps", "--profile", str(path))
+        assert outcome.code == 1
+        assert error in outcome.error
+        assert str(path) in outcome.error
