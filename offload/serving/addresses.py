@@ -14,11 +14,11 @@ def parse_address(address: str) -> tuple[str, int]:
         UsageError: it is neither.
     """
     host, separator, port = address.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    valid_host = bool(host) and (bracketed or ":" not in host)
+    bracketed = len(host) > 2 and host.startswith("[") and host.endswith("]")
+    valid_host = bracketed or (host != "" and not set(host) & set("[]:"))
     if not separator or not valid_host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise UsageError(f"{address!r} is not an address", hint="write it like 127.0.0.1:8001 or [::1]:8001")
-    return host.strip("[]"), int(port)
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def format_address(host: str, port: int) -> str:

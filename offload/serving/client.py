@@ -8,10 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import grpc
 import numpy as np
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from offload.errors import OffloadError
 from offload.serving.addresses import is_loopback, parse_address
 from offload.serving.builtin_models import PING
 from offload.serving.channel import client_channel_arguments, keep_message_buffers
@@ -54,16 +56,11 @@ class ServerClient:
         self.address = address
         self._timeout_s = timeout_s
         self._headers = {"authorization": f"Bearer {token}"} if token else None
-        try:
-            self._client = triton.InferenceServerClient(
-                address,
-                ssl=tls is not None,
-                root_certificates=str(tls) if isinstance(tls, Path) else None,
-                channel_args=client_channel_arguments(loopback=is_loopback(host)),
-            )
-        except OSError as error:
-            message = f"cannot read the certificate {tls}: {error.strerror}"
-            raise ServerError(message, hint="give a PEM file that you may read", code="") from error
+        self._client = triton.InferenceServerClient(
+            address,
+            creds=_credentials(tls) if tls else None,
+            channel_args=client_channel_arguments(loopback=is_loopback(host)),
+        )
 
     def check(self) -> ServerInfo:
         """Name, version and extensions of a server that is live and ready.
@@ -189,3 +186,11 @@ class ServerClient:
             return method(*args, headers=self._headers, client_timeout=allowed_s, **options)
         except InferenceServerException as error:
             raise server_error(error, self.address, allowed_s) from error
+
+
+def _credentials(tls: Path | Literal["system"]) -> grpc.ChannelCredentials:
+    try:
+        return grpc.ssl_channel_credentials(None if tls == "system" else Path(tls).read_bytes())
+    except OSError as error:
+        hint = "give a PEM file that you may read"
+        raise OffloadError(f"cannot read the certificate {tls}: {error.strerror}", hint=hint) from error

@@ -43,7 +43,7 @@ class ServeSettings:
     """0 takes a free one."""
     threads: int = 1
     """Threads of each inference."""
-    token: str | None = None
+    token: str | None = dataclasses.field(default=None, repr=False)
     """What clients must present."""
     tls_cert: str | None = None
     """PEM file with the certificate chain."""
