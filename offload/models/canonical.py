@@ -42,12 +42,15 @@ def canonicalise(
         OffloadError: ONNX Runtime refuses the model, a shape cannot be inferred, or control flow captures tensors.
     """
     _fix_shapes(model, shapes)
-    _name_nodes(model.graph.node, {})
+    _name_nodes(model.graph.node)
     named = {output: node.name for node in model.graph.node for output in node.output}
     position = {output: index for index, output in enumerate(named)}
     model = _fold(model, name)
+    if _reads_weights_only(model.graph):  # functions are inlined after folding, and may leave constants to fold
+        model = _fold(model, name)
     _sort(model.graph, position)
-    _name_nodes(model.graph.node, named)
+    _restore_names(model.graph, named)
+    _name_nodes(model.graph.node)
     _refuse_captures(model.graph, name)
     if tensors_follow_nodes:
         _rename_tensors(model.graph)
@@ -121,18 +124,36 @@ def _fold(model: ModelProto, name: str) -> ModelProto:
         return onnx.load(str(path))
 
 
-def _name_nodes(nodes: Iterable[NodeProto], named: Mapping[str, str]) -> None:
-    """Give every node a unique name: its own, else the one known for its output, else its output's."""
+def _reads_weights_only(graph: GraphProto) -> bool:
+    weights = {tensor.name for tensor in graph.initializer}
+    return any(read and weights.issuperset(read) for read in map(reads, graph.node))
+
+
+def _name_nodes(nodes: Iterable[NodeProto]) -> None:
+    """Give every node a unique name: its own, or its first output's when it has none."""
     taken: set[str] = set()
     for node in nodes:
-        output = next(filter(None, node.output), node.op_type)
-        wanted = node.name or named.get(output, output)
+        wanted = node.name or next(filter(None, node.output), node.op_type)
         name, count = wanted, 0
         while name in taken:
             count += 1
             name = f"{wanted}_{count}"
         taken.add(name)
         node.name = name
+
+
+def _restore_names(graph: GraphProto, named: Mapping[str, str]) -> None:
+    """Name what folding made after the node it stands for, or else after the node whose output it reads."""
+    authors = set(named.values())
+    maker: dict[str, str] = {}
+    for node in graph.node:
+        if node.name not in authors:
+            replaced = node.name.rpartition("/")[0]  # ONNX Runtime appends the fusion: `fc1/MatMulAddFusion`
+            known = next((named[output] for output in node.output if output in named), "")
+            source = next((maker[name] for name in node.input if name in maker), "")
+            after = f"{source}.{node.op_type.lower()}" if source else ""
+            node.name = replaced if replaced in authors else known or after
+        maker.update((output, node.name) for output in node.output if node.name)
 
 
 def _sort(graph: GraphProto, position: Mapping[str, int]) -> None:

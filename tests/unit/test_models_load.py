@@ -38,6 +38,23 @@ class Noisy(nn.Module):
     def forward(self, x):
         return x + torch.rand(x.shape)
 
+class Same(nn.Module):
+    def forward(self, x):
+        return 2 * x, x
+
+class Unused(nn.Module):
+    def forward(self, x, spare):
+        return 2 * x
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True, activation="gelu")
+        self.memory = nn.LSTM(32, 16, batch_first=True)
+        self.gate = nn.Hardswish()
+    def forward(self, x):
+        return self.gate(self.memory(self.layer(x))[0])
+
 ready = Tiny()
 number = 5
 def listed(): return [1]
@@ -76,6 +93,20 @@ def test_several_inputs_and_outputs(nets: Path) -> None:
     assert graph.outputs == ("output_0", "output_1")
     assert "--input left=1x3x224x224" in refusal("nets_for_test:Two").hint
     assert "needs a name" in refusal("nets_for_test:Two", inputs={"": (1, 3)}).message
+
+
+def test_attention_and_recurrence(nets: Path) -> None:
+    graph = load_model("nets_for_test:Encoder", inputs={"": (1, 12, 32)}).graph
+    kinds = {layer.kind for layer in graph.layers}
+    assert kinds == {"linear", "matmul", "softmax", "norm", "activation", "recurrent", "elementwise", "shape"}
+    assert all(layer.inputs for layer in graph.layers), "constants are folded, those of inlined functions too"
+    assert all(layer.name.startswith(("layer.", "memory", "gate")) for layer in graph.layers)
+
+
+def test_inputs_that_are_returned_or_not_used(nets: Path) -> None:
+    assert "returns one of its inputs unchanged" in refusal("nets_for_test:Same", inputs={"": (1, 3)}).message
+    unused = load_model("nets_for_test:Unused", inputs={"x": (1, 3), "spare": (1, 4)})
+    assert len(unused.graph.layers) == 1
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,8 @@ def test_control_flow_that_captures(tmp_path: Path) -> None:
     text = """<ir_version: 8, opset_import: ["" : 17]>
     branch (float[4] x, bool c) => (float[4] y) {
         h = Relu(x)
-        y = If (c) <then_branch = yes () => (float[4] a) { a = Neg(h) }, else_branch = no () => (float[4] b) { b = Abs(h) }>
+        y = If (c) <then_branch = yes () => (float[4] a) { a = Neg(h) },
+                    else_branch = no () => (float[4] b) { b = Abs(h) }>
     }"""
     error = refusal(write(tmp_path, text))
     assert "If 'y' captures tensor 'h'" in error.message
@@ -171,7 +172,8 @@ def test_control_flow_that_captures(tmp_path: Path) -> None:
 def test_control_flow_that_captures_nothing_is_a_layer(tmp_path: Path) -> None:
     text = """<ir_version: 8, opset_import: ["" : 17]>
     branch (float[4] x, bool c) => (float[4] y) <float[4] w = {1, 2, 3, 4}> {
-        h = If (c) <then_branch = yes () => (float[4] a) { a = Neg(w) }, else_branch = no () => (float[4] b) { b = Abs(w) }>
+        h = If (c) <then_branch = yes () => (float[4] a) { a = Neg(w) },
+                    else_branch = no () => (float[4] b) { b = Abs(w) }>
         y = Add(x, h)
     }"""
     model = load_model(str(write(tmp_path, text)))

@@ -57,10 +57,10 @@ def test_parameters_and_flops(name: str, cache: Path) -> None:
 
 def test_alexnet_is_the_papers(cache: Path) -> None:
     graph = load_model("alexnet", cache=cache).graph
-    assert [layer.name for layer in graph.layers] == (
+    assert " ".join(layer.name for layer in graph.layers) == (
         "conv1 relu1 pool1 norm1 conv2 relu2 pool2 norm2 conv3 relu3 conv4 relu4 conv5 relu5 pool5 flatten "
         "fc6 relu6 fc7 relu7 fc8 prob"
-    ).split()
+    )
     assert [layer.op for layer in graph.layers if layer.kind == "norm"] == ["LRN", "LRN"]
     assert graph.tensor_by_name["pool5"].size_bytes == 36_864
 
@@ -68,7 +68,7 @@ def test_alexnet_is_the_papers(cache: Path) -> None:
 def test_names_are_module_paths(cache: Path) -> None:
     names = [layer.name for layer in load_model("resnet50", cache=cache).graph.layers]
     assert len(set(names)) == len(names)
-    block = "conv1 relu conv2 relu_1 conv3 add relu_2".split()
+    block = ["conv1", "relu", "conv2", "relu_1", "conv3", "add", "relu_2"]
     assert [name for name in names if name.startswith("layer3.5.")] == [f"layer3.5.{part}" for part in block]
     assert not any("bn" in name for name in names)
 
