@@ -21,10 +21,10 @@ def test_600_kilobytes_over_450_megabits_take_10_67_milliseconds() -> None:
     assert link.downlink_s(600_000, FREE) == pytest.approx(0.48)
 
 
-def test_half_the_round_trip_and_the_fixed_cost_are_added_and_the_slower_pace_counts() -> None:
+def test_half_the_round_trip_and_the_protocols_own_cost_are_added() -> None:
     link = Link(uplink_bps=8e6, downlink_bps=8e6, rtt_s=0.004)
     assert link.uplink_s(1000, AffineCost(fixed_s=0.001)) == pytest.approx(0.002 + 0.001 + 0.001)
-    assert link.uplink_s(1000, AffineCost(per_byte_s=5e-6)) == pytest.approx(0.002 + 0.005)
+    assert link.uplink_s(1000, AffineCost(per_byte_s=5e-6)) == pytest.approx(0.002 + 0.001 + 0.005)
 
 
 def test_a_breakdown_by_hand() -> None:

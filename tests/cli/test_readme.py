@@ -1,0 +1,70 @@
+"""The README and the demo say what the program does: help blocks are compared, commands are parsed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+import typer
+
+from offload.cli.main import app
+from tests.cli.conftest import ROOT, Run
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+HELP_BLOCKS = re.findall(r"```text\n\$ offload (\w+) --help\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [
+    line.removeprefix("$ ")
+    for block in re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+DEMO = [
+    line.removeprefix("run ").partition("||")[0].strip()
+    for line in (ROOT / "examples" / "demo.sh").read_text(encoding="utf-8").replace("\\\n", "").splitlines()
+    if line.startswith("run offload")
+]
+
+
+def parse(command: str) -> None:
+    """Parse a command of ours as far as options and their types, without running it."""
+    program, *arguments = shlex.split(command)
+    assert program == "offload"
+    group = typer.main.get_command(app)
+    with group.make_context("offload", arguments, resilient_parsing=False) as context:
+        name, verb, rest = group.resolve_command(context, [*context._protected_args, *context.args])  # type: ignore[attr-defined]
+        assert name in group.commands  # type: ignore[attr-defined]
+        verb.make_context(name, rest, parent=context).close()
+
+
+def test_every_verb_has_its_help_block() -> None:
+    assert {verb for verb, _ in HELP_BLOCKS} == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("verb", "text"), HELP_BLOCKS, ids=[verb for verb, _ in HELP_BLOCKS])
+def test_help_blocks_are_the_real_help(run: Run, verb: str, text: str) -> None:
+    assert run(verb, "--help").out == text
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *DEMO])
+def test_commands_parse(home: None, command: str) -> None:
+    if command.startswith("make "):
+        target = command.removeprefix("make ")
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    else:
+        parse(command)
+
+
+def test_every_verb_has_an_example() -> None:
+    assert {command.split()[1] for command in COMMANDS if command.startswith("offload")} >= {
+        "profile",
+        "plan",
+        "serve",
+        "verify",
+    }
+
+
+def test_environment_variables_are_listed() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "offload").rglob("*.py"))
+    for name in set(re.findall(r"\bOFFLOAD_[A-Z]+\b", source)):
+        assert f"`{name}`" in README
