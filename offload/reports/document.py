@@ -42,6 +42,8 @@ class Section:
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[Cell, ...], ...] = ()
     lines: tuple[str, ...] = ()
+    expendable: tuple[str, ...] = ()
+    """Columns that a narrow terminal goes without, the first one first."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,7 +110,12 @@ def _layers(costs: Sequence[GroupCost], all_layers: bool) -> Section:
         "Layers" if len(shown) == len(costs) else f"The slowest {len(shown)} of {len(costs)} (--all shows every one)"
     )
     columns = ("layer", "kind", "output", "size", "operations", "median", "95 % interval", "share", "achieved")
-    return Section(title=title, columns=columns, rows=tuple(map(_row, shown)))
+    return Section(
+        title=title,
+        columns=columns,
+        rows=tuple(map(_row, shown)),
+        expendable=("output", "achieved", "operations", "kind", "size"),
+    )
 
 
 def _row(cost: GroupCost) -> tuple[Cell, ...]:

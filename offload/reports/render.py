@@ -17,10 +17,14 @@ from offload.reports.verification import verification_report
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from offload.artifacts.base import Artifact
 
 Form = Literal["table", "json", "csv", "md"]
+_NARROWEST = 80
+_GAP = 3
+_SHRUNK = 24
 
 
 def render(artifact: Artifact, form: Form, *, all_layers: bool = False, width: int = 200, color: bool = False) -> str:
@@ -73,7 +77,7 @@ def _table(report: Report, width: int, color: bool) -> str:
 
     console = Console(
         file=io.StringIO(),
-        width=width,
+        width=max(width, _NARROWEST),
         force_terminal=color,
         color_system="standard" if color else None,
         legacy_windows=False,
@@ -89,22 +93,54 @@ def _table(report: Report, width: int, color: bool) -> str:
 
 
 def _print_section(console: Console, section: Section) -> None:
-    from rich import box
-    from rich.table import Table
-
     console.print()
     if section.title:
         console.print(section.title, style="bold", soft_wrap=True)
     if section.rows:
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="")
-        for number, title in enumerate(section.columns):
-            right = any(not isinstance(row[number], str) for row in section.rows)
-            table.add_column(title, justify="right" if right else "left", overflow="fold")
-        for row in section.rows:
-            table.add_row(*map(human, row))
-        console.print(table)
+        without = _left_out(section, console.width)
+        console.print(_rich_table(section, without))
+        if without:
+            console.print(f"(not shown in {console.width} columns: {', '.join(without)})", soft_wrap=True)
     for line in section.lines:
         console.print(line, soft_wrap=True)
+
+
+def _left_out(section: Section, width: int) -> tuple[str, ...]:
+    """The fewest expendable columns without which the table fits; the first column may shrink, it wraps."""
+    natural = {
+        title: max(len(title), *(len(human(row[number])) for row in section.rows))
+        for number, title in enumerate(section.columns)
+    }
+    natural[section.columns[0]] = min(natural[section.columns[0]], _SHRUNK)
+    dropped = 0
+    while dropped < len(section.expendable):
+        kept = [size for title, size in natural.items() if title not in section.expendable[:dropped]]
+        if sum(kept) + _GAP * (len(kept) - 1) <= width:
+            break
+        dropped += 1
+    return section.expendable[:dropped]
+
+
+def _rich_table(section: Section, without: tuple[str, ...]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="")
+    kept = [number for number, title in enumerate(section.columns) if title not in without]
+    numeric = _numeric(section)
+    for number in kept:
+        justify: Literal["left", "right"] = "right" if numeric[number] else "left"
+        table.add_column(
+            section.columns[number], justify=justify, overflow="ellipsis" if number else "fold", no_wrap=number > 0
+        )
+    for row in section.rows:
+        table.add_row(*(human(row[number]) for number in kept))
+    return table
+
+
+def _numeric(section: Section) -> list[bool]:
+    """Which columns hold numbers."""
+    return [any(not isinstance(row[number], str) for row in section.rows) for number in range(len(section.columns))]
 
 
 def _markdown(report: Report) -> str:
@@ -112,10 +148,8 @@ def _markdown(report: Report) -> str:
     for section in report.sections:
         lines += ["", f"## {section.title}"] if section.title else []
         if section.rows:
-            numeric = [
-                any(not isinstance(row[number], str) for row in section.rows) for number in range(len(section.columns))
-            ]
-            lines += ["", _pipe_row(section.columns), _pipe_row(["---:" if each else "---" for each in numeric])]
+            rule = ["---:" if numeric else "---" for numeric in _numeric(section)]
+            lines += ["", _pipe_row(section.columns), _pipe_row(rule)]
             lines += [_pipe_row([human(cell) for cell in row]) for row in section.rows]
         if section.lines:
             lines += ["", *(f"- {_escaped(line)}" for line in section.lines)]

@@ -106,6 +106,7 @@ def _options(verification: Verification) -> Section:
         title="Whole request",
         columns=("", "predicted", "measured", "error", *percentiles, "requests", "stable"),
         rows=tuple(rows),
+        expendable=("p95", "p90", "stable", "requests"),
     )
 
 

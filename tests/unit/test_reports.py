@@ -252,6 +252,15 @@ def test_colours_only_when_asked_for_and_markup_in_names_is_left_alone() -> None
     assert "\x1b[" in render_report(report, "table", color=True)
 
 
+def test_a_narrow_terminal_goes_without_the_lesser_columns_and_says_so() -> None:
+    narrow = render(synthetic.profile(), "table", width=80)
+    assert "(not shown in 80 columns: output, achieved" in narrow
+    assert all(len(line) <= 80 for line in narrow.partition("Before you rely")[0].splitlines())
+    assert "layer0" in narrow
+    assert "10.0 ms" in narrow
+    assert "not shown" not in render(synthetic.profile(), "table", width=130)
+
+
 def test_there_is_no_report_on_anything_else() -> None:
     with pytest.raises(TypeError, match="no report"):
         report_on(_Foreign())  # type: ignore[arg-type]
