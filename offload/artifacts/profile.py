@@ -74,7 +74,8 @@ class Profile(Artifact):
         profiled_s: The whole model with the profiler on, one sample a round.
         groups: The layers as they were executed.
         reference_s: A fixed kernel timed in each round; shows what the machine did meanwhile.
-        dirty_rounds: Rounds whose reference says that something else used the machine; left out of summaries.
+        waited_s: How long the model's threads waited for a core in each round, where the system tells.
+        dirty_rounds: Rounds in which something else used the machine; left out of summaries.
         stopped: Why measuring ended.
         precision_reached: Half width of the 95 % interval of the whole's median, as a fraction.
         power_w: Declared power while computing, in watts; energy derived from it is tagged `modelled`.
@@ -92,6 +93,7 @@ class Profile(Artifact):
     profiled_s: tuple[Positive, ...]
     groups: tuple[KernelGroup, ...]
     reference_s: tuple[Positive, ...]
+    waited_s: tuple[Seconds, ...] = ()
     dirty_rounds: tuple[int, ...] = ()
     stopped: Literal["precision", "time cap", "interrupted", "not measured"]
     precision_reached: float | None = None

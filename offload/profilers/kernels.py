@@ -28,10 +28,13 @@ class ProfiledSession:
         self._optimised = folder / "optimised.onnx"
         options.optimized_model_filepath = str(self._optimised)
         self._session = create_session(model, options)
+        self._runs = 0
 
-    def run(self, feeds: Mapping[str, Array]) -> None:
-        """Run once; the outputs are not looked at."""
+    def run(self, feeds: Mapping[str, Array]) -> int:
+        """Run once and say which run it was, from 0; the outputs are not looked at."""
         self._session.run(None, dict(feeds))
+        self._runs += 1
+        return self._runs - 1
 
     def optimised_model(self) -> onnx.ModelProto:
         """The graph as it is executed."""

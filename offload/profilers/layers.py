@@ -19,7 +19,7 @@ from offload.errors import OffloadError
 from offload.graph.model_graph import ModelGraph
 from offload.profilers.kernel_mapping import map_kernels
 from offload.profilers.kernels import ProfiledSession
-from offload.profilers.reference import ReferenceKernel, dirty_rounds
+from offload.profilers.reference import ReferenceKernel, dirty_rounds, waited_s
 from offload.progress import NullProgress, Progress
 from offload.runtimes.onnxruntime import OnnxRuntime
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _WARM_UP_ROUNDS = 3
 _MIN_ROUNDS = 20
 _MAX_ROUNDS = 400
+_SHORT_S = 0.02
+"""A model this fast is run once untimed before each timed run: what ran in between has evicted its weights."""
 
 
 def random_feeds(graph: ModelGraph, *, seed: int = 0) -> dict[str, Array]:
@@ -84,22 +86,17 @@ def profile_model(
         blocks = map_kernels(graph, profiled.optimised_model())
         reference = ReferenceKernel(threads=threads)
         progress.finish()
-        for _ in range(_WARM_UP_ROUNDS):
-            plain.run(feeds)
-            profiled.run(feeds)
         rounds = _Rounds(plain, profiled, reference, feeds)
         stopped = rounds.measure(precision, max_time_s, progress)
         kernel_s = profiled.finish()
-    count = len(rounds.whole_s)
     groups = tuple(
         KernelGroup(
             layers=block.layers,
             kernels=len(block.kernels),
-            samples_s=_sum_samples([kernel_s.get(name, []) for name in block.kernels], count),
+            samples_s=_sum_samples([kernel_s.get(name, []) for name in block.kernels], rounds.profiled_runs),
         )
         for block in blocks
     )
-    dirty = dirty_rounds(rounds.reference_s)
     return Profile.create(
         model=model,
         graph=graph,
@@ -109,7 +106,8 @@ def profile_model(
         profiled_s=tuple(rounds.profiled_s),
         groups=groups,
         reference_s=tuple(rounds.reference_s),
-        dirty_rounds=dirty,
+        waited_s=tuple(rounds.waited_s),
+        dirty_rounds=rounds.dirty,
         stopped=stopped,
         precision_reached=rounds.whole.relative_half_width,
         power_w=power_w,
@@ -126,25 +124,41 @@ class _Rounds:
         self.whole_s: list[float] = []
         self.profiled_s: list[float] = []
         self.reference_s: list[float] = []
+        self.waited_s: list[float] = []
+        self.profiled_runs: list[int] = []
+        """Which runs of the profiled session were timed."""
+        self._short = False
+
+    @property
+    def dirty(self) -> tuple[int, ...]:
+        return dirty_rounds(self.reference_s, self.whole_s, self.waited_s)
+
+    @property
+    def clean_s(self) -> list[float]:
+        dirty = set(self.dirty)
+        return [seconds for i, seconds in enumerate(self.whole_s) if i not in dirty]
 
     @property
     def whole(self) -> Estimate:
-        dirty = set(dirty_rounds(self.reference_s))
-        clean = [seconds for i, seconds in enumerate(self.whole_s) if i not in dirty]
-        return median_estimate(clean or self.whole_s)
+        return median_estimate(self.clean_s or self.whole_s)
 
     def measure(
         self, precision: float, max_time_s: float, progress: Progress
     ) -> Literal["precision", "time cap", "interrupted"]:
         """Rounds until the precision or the time cap is reached; an interrupt keeps what was measured."""
         progress.start("measuring", _MIN_ROUNDS)
+        for _ in range(_WARM_UP_ROUNDS):
+            self._profiled.run(self._feeds)
+            started = time.perf_counter()
+            self._plain.run(self._feeds)
+            self._short = time.perf_counter() - started < _SHORT_S
         started = time.perf_counter()
         try:
             while len(self.whole_s) < _MAX_ROUNDS:
                 self._one_round()
                 count = len(self.whole_s)
                 elapsed = time.perf_counter() - started
-                if count >= _MIN_ROUNDS and self.whole.relative_half_width <= precision:
+                if len(self.clean_s) >= _MIN_ROUNDS and self.whole.relative_half_width <= precision:
                     return "precision"
                 if elapsed >= max_time_s and count >= 3:
                     return "time cap"
@@ -159,14 +173,22 @@ class _Rounds:
 
     def _one_round(self) -> None:
         reference = self._reference.time_once()
+        if self._short:
+            self._plain.run(self._feeds)
+        waited = waited_s()
         started = time.perf_counter()
         self._plain.run(self._feeds)
-        between = time.perf_counter()
-        self._profiled.run(self._feeds)
-        ended = time.perf_counter()
+        whole = time.perf_counter() - started
+        waited = waited_s() - waited
+        if self._short:
+            self._profiled.run(self._feeds)
+        started = time.perf_counter()
+        run = self._profiled.run(self._feeds)
+        self.profiled_s.append(time.perf_counter() - started)
+        self.profiled_runs.append(run)
         self.reference_s.append(reference)
-        self.whole_s.append(between - started)
-        self.profiled_s.append(ended - between)
+        self.whole_s.append(whole)
+        self.waited_s.append(max(0.0, waited))
 
     def _expected_rounds(self, precision: float, max_time_s: float, elapsed_s: float) -> float:
         """Rounds it will take: an interval shrinks with the square root of their number."""
@@ -176,17 +198,15 @@ class _Rounds:
         return max(count + 1.0, min(max(wanted, _MIN_ROUNDS), affordable, _MAX_ROUNDS))
 
 
-def _sum_samples(per_kernel: list[list[float]], count: int) -> tuple[float, ...]:
-    """Seconds of a group in each of the last `count` runs: the sum of its kernels.
+def _sum_samples(per_kernel: list[list[float]], runs: list[int]) -> tuple[float, ...]:
+    """Seconds of a group in each of `runs`: the sum of its kernels.
 
     Raises:
-        OffloadError: a kernel did not run in every round, as inside a branch or a loop.
+        OffloadError: a kernel did not run in every one, as inside a branch or a loop.
     """
-    if any(len(samples) < count for samples in per_kernel):
+    if any(len(samples) <= runs[-1] for samples in per_kernel):
         raise OffloadError(
             "the runtime's profiler did not report every kernel in every run",
             hint="models whose work depends on their input cannot be profiled layer by layer",
         )
-    if not per_kernel:
-        return (0.0,) * count
-    return tuple(map(sum, zip(*(samples[len(samples) - count :] for samples in per_kernel), strict=True)))
+    return tuple(sum(samples[run] for samples in per_kernel) for run in runs)

@@ -1,8 +1,10 @@
-"""A fixed piece of work whose time shows what the machine did while something else was measured."""
+"""What else the machine did while something was measured: a fixed piece of work, and time spent waiting for a core."""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Sequence
 
 from offload.artifacts.estimate import median_estimate
 from offload.runtimes.onnxruntime import OnnxRuntime
@@ -10,6 +12,8 @@ from offload.runtimes.onnxruntime import OnnxRuntime
 _SIDE = 320
 DIRTY_FACTOR = 1.15
 """A round is dirty when its reference took this much longer than the median of all rounds."""
+DIRTY_WAITING = 0.02
+"""A round is dirty, too, when the model's threads waited for a core for this share of its time."""
 
 
 class ReferenceKernel:
@@ -46,9 +50,32 @@ class ReferenceKernel:
         return sorted(seconds[1:])[1]
 
 
-def dirty_rounds(reference_s: list[float]) -> tuple[int, ...]:
-    """Indices of rounds in which the reference was much slower than in the typical round."""
+def waited_s() -> float:
+    """Seconds that this process's threads, all together, were ready to run and had no core; 0 where no one tells.
+
+    Linux tells it per thread as the second figure of `schedstat`.
+    """
+    total_ns = 0
+    try:
+        for thread in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{thread}/schedstat", encoding="ascii") as file:
+                total_ns += int(file.read().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return total_ns / 1e9
+
+
+def dirty_rounds(reference_s: Sequence[float], whole_s: Sequence[float], waited_s: Sequence[float]) -> tuple[int, ...]:
+    """Indices of rounds in which something else used the machine.
+
+    Args:
+        reference_s: The reference kernel in each round.
+        whole_s: The whole model in each round.
+        waited_s: How long its threads had no core meanwhile.
+    """
     if not reference_s:
         return ()
     limit = DIRTY_FACTOR * median_estimate(reference_s).value
-    return tuple(i for i, seconds in enumerate(reference_s) if seconds > limit)
+    return tuple(
+        i for i, reference in enumerate(reference_s) if reference > limit or waited_s[i] > DIRTY_WAITING * whole_s[i]
+    )
