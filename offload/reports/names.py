@@ -12,6 +12,5 @@ def abbreviated(names: Sequence[str]) -> str:
     joined = " + ".join(names)
     if len(names) <= 1 or len(joined) <= _LONGEST:
         return joined
-    if len(names) == 2:
-        return f"{names[0]} … {names[1]}"
-    return f"{names[0]} … {names[-1]} (+{len(names) - 2})"
+    between = f" (+{len(names) - 2})" if len(names) > 2 else ""
+    return f"{names[0]} … {names[-1]}{between}"

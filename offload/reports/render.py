@@ -106,15 +106,14 @@ def _print_section(console: Console, section: Section) -> None:
 
 
 def _left_out(section: Section, width: int) -> tuple[str, ...]:
-    """The fewest expendable columns without which the table fits; the first column may shrink, it wraps."""
-    natural = {
-        title: max(len(title), *(len(human(row[number])) for row in section.rows))
-        for number, title in enumerate(section.columns)
-    }
-    natural[section.columns[0]] = min(natural[section.columns[0]], _SHRUNK)
+    """The fewest expendable columns without which the table fits when its prose wraps."""
+    sizes = [
+        min(size, _SHRUNK) if prose else size for size, prose in zip(_sizes(section), _prose(section), strict=True)
+    ]
     dropped = 0
     while dropped < len(section.expendable):
-        kept = [size for title, size in natural.items() if title not in section.expendable[:dropped]]
+        without = section.expendable[:dropped]
+        kept = [size for title, size in zip(section.columns, sizes, strict=True) if title not in without]
         if sum(kept) + _GAP * (len(kept) - 1) <= width:
             break
         dropped += 1
@@ -127,15 +126,30 @@ def _rich_table(section: Section, without: tuple[str, ...]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="")
     kept = [number for number, title in enumerate(section.columns) if title not in without]
-    numeric = _numeric(section)
+    numeric, prose = _numeric(section), _prose(section)
     for number in kept:
-        justify: Literal["left", "right"] = "right" if numeric[number] else "left"
         table.add_column(
-            section.columns[number], justify=justify, overflow="ellipsis" if number else "fold", no_wrap=number > 0
+            section.columns[number],
+            justify="right" if numeric[number] else "left",
+            overflow="fold" if prose[number] else "ellipsis",
+            no_wrap=not prose[number],
         )
     for row in section.rows:
         table.add_row(*(human(row[number]) for number in kept))
     return table
+
+
+def _sizes(section: Section) -> list[int]:
+    """Characters each column takes by nature."""
+    return [
+        max(len(title), *(len(human(row[number])) for row in section.rows))
+        for number, title in enumerate(section.columns)
+    ]
+
+
+def _prose(section: Section) -> list[bool]:
+    """Which columns are text long enough to wrap."""
+    return [size > _SHRUNK and not numeric for size, numeric in zip(_sizes(section), _numeric(section), strict=True)]
 
 
 def _numeric(section: Section) -> list[bool]:
