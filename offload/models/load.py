@@ -19,7 +19,6 @@ from offload.models.onnx_graph import graph_of, graph_of_proto
 from offload.models.zoo.catalogue import CATALOGUE, ZooEntry
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
     from torch import nn
 
 __all__ = ["LoadedModel", "graph_of", "load_model", "parse_input_shape"]
@@ -73,24 +72,24 @@ def load_model(
     if spec in CATALOGUE:
         entry = CATALOGUE[spec]
         shapes = _torch_shapes(spec, ["input"], {"input": (1, *entry.input_shape)}, inputs, batch)
-        proto = _zoo_proto(entry, shapes, weights, cache)
-        return _loaded(spec, entry.name, proto, _origin(weights), untrained=weights is None)
+        onnx = _zoo_onnx(entry, shapes, weights, cache)
+        return _loaded(spec, entry.name, onnx, _origin(weights), untrained=weights is None)
     if spec.endswith(".onnx") or (":" not in spec and Path(spec).is_file()):
         if weights is not None:
             raise OffloadError(f"{spec}: an ONNX file holds its own weights", hint="leave out --weights")
-        return _loaded(spec, Path(spec).stem, _file_proto(spec, inputs, batch), "in the file", untrained=False)
+        return _loaded(spec, Path(spec).stem, _file_onnx(spec, inputs, batch), "in the file", untrained=False)
     if library in torch_sources.LIBRARIES and ":" in spec:
         module, shape = torch_sources.from_library(spec)
         names = torch_sources.input_names(module)
         shapes = _torch_shapes(spec, names, dict.fromkeys(names, (1, *shape)), inputs, batch)
-        proto = _torch_proto(module, shapes, weights, spec)
-        return _loaded(spec, spec.partition(":")[2], proto, _origin(weights), untrained=weights is None)
+        onnx = _torch_onnx(module, shapes, weights, spec)
+        return _loaded(spec, spec.partition(":")[2], onnx, _origin(weights), untrained=weights is None)
     if ":" in spec:
         module = torch_sources.from_callable(spec)
         shapes = _torch_shapes(spec, torch_sources.input_names(module), {}, inputs, batch)
         origin = _origin(weights) if weights else "from the callable"
-        proto = _torch_proto(module, shapes, weights, spec)
-        return _loaded(spec, spec.partition(":")[2], proto, origin, untrained=False)
+        onnx = _torch_onnx(module, shapes, weights, spec)
+        return _loaded(spec, spec.partition(":")[2], onnx, origin, untrained=False)
     near = torch_sources.near_names(spec, list(CATALOGUE))
     raise OffloadError(
         f"there is no model {spec!r}",
@@ -99,13 +98,16 @@ def load_model(
     )
 
 
-def _loaded(spec: str, name: str, proto: ModelProto, weights: str, *, untrained: bool) -> LoadedModel:
+def _loaded(spec: str, name: str, onnx: bytes, weights: str, *, untrained: bool) -> LoadedModel:
+    from onnx import ModelProto
+
+    proto = ModelProto.FromString(onnx)
     graph = graph_of_proto(proto)
     leading = {graph.tensor_by_name[name].shape[:1] for name in graph.inputs}
     return LoadedModel(
         spec=spec,
         name=name,
-        onnx=proto.SerializeToString(deterministic=True),
+        onnx=onnx,
         graph=graph,
         hash=content_hash(proto),
         weights=weights,
@@ -135,34 +137,31 @@ def _torch_shapes(
     return {name: with_batch(name, shapes[name], batch, model=model) for name in names}
 
 
-def _zoo_proto(entry: ZooEntry, shapes: Mapping[str, Shape], weights: Path | None, cache: Path | None) -> ModelProto:
-    from onnx import ModelProto
-
-    if cache is None:
-        return _torch_proto(torch_sources.from_zoo(entry), shapes, weights, entry.name)
-    contents = None
-    if weights is not None and weights.is_file():  # when it is not, building says so
-        contents = hashlib.sha256(weights.read_bytes()).hexdigest()
-    key = cache_key(entry.name, dict(shapes), contents or torch_sources.SEED)
+def _zoo_onnx(entry: ZooEntry, shapes: Mapping[str, Shape], weights: Path | None, cache: Path | None) -> bytes:
+    if cache is None or (weights is not None and not weights.is_file()):  # building says that the file is missing
+        return _torch_onnx(torch_sources.from_zoo(entry), shapes, weights, entry.name)
+    origin = torch_sources.SEED if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
+    key = cache_key(entry.name, dict(shapes), origin)
     kept = read_cached(cache, entry.name, key)
     if kept is not None:
-        return ModelProto.FromString(kept)
-    proto = _torch_proto(torch_sources.from_zoo(entry), shapes, weights, entry.name)
-    write_cached(cache, entry.name, key, proto.SerializeToString(deterministic=True))
-    return proto
+        return kept
+    onnx = _torch_onnx(torch_sources.from_zoo(entry), shapes, weights, entry.name)
+    write_cached(cache, entry.name, key, onnx)
+    return onnx
 
 
-def _torch_proto(module: nn.Module, shapes: Mapping[str, Shape], weights: Path | None, name: str) -> ModelProto:
+def _torch_onnx(module: nn.Module, shapes: Mapping[str, Shape], weights: Path | None, name: str) -> bytes:
     from offload.models.torch_export import check_against_torch, export
 
     if weights is not None:
         torch_sources.load_weights(module, weights)
     proto = canonicalise(export(module, shapes, name=name), shapes, name=name, tensors_follow_nodes=True)
-    check_against_torch(module, proto.SerializeToString(), shapes, name=name)
-    return proto
+    onnx = proto.SerializeToString(deterministic=True)
+    check_against_torch(module, onnx, shapes, name=name)
+    return onnx
 
 
-def _file_proto(spec: str, inputs: Mapping[str, Shape] | None, batch: int) -> ModelProto:
+def _file_onnx(spec: str, inputs: Mapping[str, Shape] | None, batch: int) -> bytes:
     from offload.models.rebatch import check_rebatched
 
     model = read_onnx(Path(spec))
@@ -170,9 +169,9 @@ def _file_proto(spec: str, inputs: Mapping[str, Shape] | None, batch: int) -> Mo
     shapes = static_inputs(model, by_name(inputs, list(declared), model=spec), name=spec)
     batched = {name: with_batch(name, shape, batch, model=spec) for name, shape in shapes.items()}
     if batched == shapes:
-        return canonicalise(model, shapes, name=spec)
+        return canonicalise(model, shapes, name=spec).SerializeToString(deterministic=True)
     original = type(model)()
     original.CopyFrom(model)
     proto = canonicalise(model, batched, name=spec)
     check_rebatched(canonicalise(original, shapes, name=spec), proto, batch=batch, name=spec)
-    return proto
+    return proto.SerializeToString(deterministic=True)

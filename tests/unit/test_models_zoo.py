@@ -151,7 +151,7 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
 
     def refusal() -> str:
         with pytest.raises(OffloadError) as caught:
-            load_model("mobilenet_v2", inputs=small, weights=path)
+            load_model("mobilenet_v2", inputs=small, weights=path, cache=tmp_path / "cache")
         return caught.value.message
 
     lost = state.pop("classifier.1.bias")
