@@ -58,7 +58,8 @@ class ChildProcess:
             self._process.stdin.flush()
 
     def _read_answer(self, stdout: Any) -> None:
-        self._answers.put(stdout.readline())
+        with stdout:
+            self._answers.put(stdout.readline())
 
     @property
     def pid(self) -> int:
@@ -117,6 +118,7 @@ class ChildProcess:
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+        self._stderr.close()
 
     def __enter__(self) -> Self:
         return self
