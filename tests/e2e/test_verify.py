@@ -1,0 +1,287 @@
+"""Plans proved over real sockets against real server processes, and everything that can go wrong on the way."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import tritonclient.grpc as triton
+from onnx import helper, numpy_helper
+
+from offload import api
+from offload.artifacts.breakdown import TIME_FIELDS
+from offload.artifacts.plan import Option, Plan
+from offload.artifacts.verification import Verification
+from offload.artifacts.workspace import Workspace
+from offload.errors import OffloadError, VerdictError
+from offload.graph.cuts import make_cut
+from offload.models.load import load_model
+from offload.planners.words import describe
+from offload.progress import NullProgress
+from offload.serving.client import ServerClient
+from offload.serving.embedded import EmbeddedServer
+from offload.serving.server import ServeSettings
+from offload.serving.split_session import SplitSession
+from offload.serving.timing import InferResult
+from offload.serving.upload import UploadLimits
+from offload.verification.verify import verdict_of
+from tests.serving_models import floats, model_bytes
+
+WIDTHS = (3, 16, 32, 32)
+
+
+def small_network(seed: int = 0) -> bytes:
+    """Three strided convolutions with ReLUs and a classifier; the first layers shrink the data."""
+    generator = np.random.default_rng(seed)
+    nodes, weights, value = [], [], "image"
+    for number, (read, written) in enumerate(itertools.pairwise(WIDTHS)):
+        weight = generator.standard_normal((written, read, 3, 3), dtype=np.float32) / read
+        weights.append(numpy_helper.from_array(weight, f"w{number}"))
+        nodes.append(
+            helper.make_node(
+                "Conv", [value, f"w{number}"], [f"c{number}"], name=f"conv{number}", strides=[2, 2], pads=[1, 1, 1, 1]
+            )
+        )
+        nodes.append(helper.make_node("Relu", [f"c{number}"], [f"r{number}"], name=f"relu{number}"))
+        value = f"r{number}"
+    weights.append(numpy_helper.from_array(generator.standard_normal((32, 10), dtype=np.float32), "wf"))
+    nodes += [
+        helper.make_node("GlobalAveragePool", [value], ["p"], name="pool"),
+        helper.make_node("Flatten", ["p"], ["f"], name="flatten"),
+        helper.make_node("MatMul", ["f", "wf"], ["scores"], name="classifier"),
+    ]
+    return model_bytes(nodes, [floats("image", 1, 3, 64, 64)], [floats("scores", 1, 10)], weights)
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.onnx"
+    path.write_bytes(small_network())
+    return path
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def plan_file(model_file: Path, workspace: Workspace) -> Path:
+    """A plan that divides the model after its second convolution, whatever this machine would choose."""
+    profile = api.profile(
+        api.ProfileRequest(model=str(model_file), inputs={}, threads=1, max_time_s=2.0), workspace=workspace
+    )
+    profile_path = workspace.save(profile, name="small")
+    plan = api.plan(
+        api.PlanRequest(profile=profile_path, server=str(profile_path), uplink_bps=100e6, rtt_s=0.002),
+        workspace=workspace,
+    )
+    return workspace.save(plan.model_copy(update={"chosen": divided(plan, model_file)}), name="small")
+
+
+def divided(plan: Plan, model_file: Path) -> Option:
+    options = (plan.chosen, *plan.alternatives)
+    return next(option for option in options if option.place == "both")
+
+
+@pytest.fixture(autouse=True)
+def no_orphans() -> Iterator[None]:
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    left = set(psutil.Process().children(recursive=True)) - before
+    _, alive = psutil.wait_procs(left, timeout=10)
+    assert not alive
+
+
+def verify(plan_file: Path, workspace: Workspace, progress: NullProgress | None = None, **request: Any) -> Verification:
+    return api.verify(
+        api.VerifyRequest(plan=plan_file, **({"requests": 12} | request)), workspace=workspace, progress=progress
+    )
+
+
+def test_a_plan_is_executed_and_every_field_measured(plan_file: Path, workspace: Workspace) -> None:
+    found = verify(plan_file, workspace)
+    assert found.server == "embedded"
+    assert found.network_split == "server clock"
+    assert found.output_error < 1e-4
+    assert len(found.chosen.samples) == 12
+    assert found.chosen.option.place == "both"
+    for sample in found.chosen.samples:
+        parts = sum(getattr(sample, field) for field in TIME_FIELDS)
+        assert parts == pytest.approx(sample.latency_s, abs=0.002)
+        assert min(sample.device_s, sample.uplink_s, sample.server_s, sample.downlink_s) > 0
+        sent_bits = found.chosen.option.uplink_bytes * 8
+        assert sample.uplink_s >= 0.9 * (0.001 + sent_bits / 100e6)
+    assert all(sample.uplink_s == 0 and sample.server_s == 0 for sample in found.device_only.samples)
+    assert found.server_only.option.place == "server"
+    assert found.tail_bytes > 0
+    assert found.upload_s > 0
+    assert Verification.from_json(found.to_json(), source="it") == found
+    assert found.verdict == verdict_of(found)
+
+
+def test_a_slower_device_is_emulated(plan_file: Path, workspace: Workspace) -> None:
+    fast = verify(plan_file, workspace, requests=6)
+    slow = verify(plan_file, workspace, requests=6, device_slowdown=50.0)
+    assert slow.device_only.measured["latency_s"].value > 10 * fast.device_only.measured["latency_s"].value
+    assert any("slowed" in warning for warning in slow.warnings)
+
+
+def test_a_running_server_is_used_as_it_is_and_left_clean(plan_file: Path, workspace: Workspace) -> None:
+    with EmbeddedServer(threads=1) as server:
+        found = verify(plan_file, workspace, server=server.address)
+        with triton.InferenceServerClient(server.address) as client:
+            names = [model.name for model in client.get_model_repository_index().models]
+    assert found.link == "the network as it is"
+    assert found.server == server.address
+    assert not [name for name in names if name not in BUILT_IN]
+
+
+BUILT_IN = {"offload-ping", "offload-probe-up", "offload-probe-down", "offload-profile"}
+
+
+def test_a_server_that_tells_no_times_is_measured_by_its_statistics(
+    plan_file: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ServerClient, "clock_offset", lambda self, samples=20: None)
+    found = verify(plan_file, workspace)
+    assert found.network_split == "predicted downlink"
+    assert found.chosen.measured["server_s"].value > 0
+    assert found.chosen.measured["uplink_s"].value > 0
+    for sample in found.chosen.samples:
+        parts = sum(getattr(sample, field) for field in TIME_FIELDS)
+        assert parts == pytest.approx(sample.latency_s, abs=0.002)
+
+
+class AtRequest(NullProgress):
+    """Does something after some requests."""
+
+    def __init__(self, number: int, action: Callable[[], None]) -> None:
+        self.left, self.action = number, action
+
+    def advance(self, steps: float = 1.0, *, total: float | None = None) -> None:
+        self.left -= 1
+        if not self.left:
+            self.action()
+
+
+def test_the_server_dying_in_the_middle_is_a_clear_error(plan_file: Path, workspace: Workspace) -> None:
+    with EmbeddedServer(threads=1) as server, pytest.raises(OffloadError) as caught:
+        verify(plan_file, workspace, AtRequest(3, server.kill), server=server.address)
+    assert server.address in caught.value.message
+    assert caught.value.hint
+    assert caught.value.exit_code == 1
+
+
+def test_an_interrupt_leaves_no_model_behind(plan_file: Path, workspace: Workspace) -> None:
+    def press() -> None:
+        raise KeyboardInterrupt
+
+    with EmbeddedServer(threads=1) as server:
+        with pytest.raises(KeyboardInterrupt):
+            verify(plan_file, workspace, AtRequest(3, press), server=server.address)
+        with triton.InferenceServerClient(server.address) as client:
+            names = {model.name for model in client.get_model_repository_index().models}
+    assert names <= BUILT_IN
+
+
+def test_a_server_that_refuses_the_upload(plan_file: Path, workspace: Workspace) -> None:
+    settings = ServeSettings(limits=UploadLimits(max_upload_bytes=1000))
+    with EmbeddedServer(threads=1, settings=settings) as server, pytest.raises(OffloadError) as caught:
+        verify(plan_file, workspace, server=server.address)
+    assert caught.value.exit_code == 1
+    assert "1000" in caught.value.message or "1.0 kB" in caught.value.message
+
+
+def test_wrong_numbers_are_a_negative_verdict(
+    plan_file: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    infer = ServerClient.infer
+
+    def perturbed(self: ServerClient, name: str, feeds: Mapping[str, Any], **options: Any) -> InferResult:
+        result = infer(self, name, feeds, **options)
+        if not name.startswith("offload-probe"):
+            for key, value in result.outputs.items():
+                result.outputs[key] = value + 0.5  # type: ignore[index]
+        return result
+
+    monkeypatch.setattr(ServerClient, "infer", perturbed)
+    with pytest.raises(VerdictError) as caught:
+        verify(plan_file, workspace)
+    assert "wrong numbers" in caught.value.message
+    assert caught.value.exit_code == 4
+
+
+def test_a_server_that_says_yes_and_ignores_the_upload(
+    plan_file: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ServerClient, "upload", lambda self, name, onnx, **options: None)
+    with pytest.raises(OffloadError, match="does not have it ready"):
+        verify(plan_file, workspace)
+
+
+def test_no_server(plan_file: Path, workspace: Workspace) -> None:
+    with pytest.raises(OffloadError) as caught:
+        verify(plan_file, workspace, server="127.0.0.1:9")
+    assert "127.0.0.1:9" in caught.value.message
+
+
+def test_a_plan_for_another_model(plan_file: Path, workspace: Workspace, model_file: Path) -> None:
+    model_file.write_bytes(small_network(seed=1))
+    with pytest.raises(OffloadError, match="the plan is for small"):
+        verify(plan_file, workspace)
+
+
+def test_a_prediction_that_is_far_off_is_out_of_tolerance(plan_file: Path, workspace: Workspace) -> None:
+    found = verify(plan_file, workspace, tolerance=1e-9)
+    assert found.verdict in {"out of tolerance", "cannot tell"}
+
+
+def test_a_model_with_an_output_of_its_head(tmp_path: Path) -> None:
+    """An output that the device computes is not fetched from the server."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["early"], name="early"),
+        helper.make_node("Neg", ["early"], ["late"], name="late"),
+    ]
+    path = tmp_path / "two.onnx"
+    path.write_bytes(model_bytes(nodes, [floats("x", 1, 4)], [floats("early", 1, 4), floats("late", 1, 4)]))
+    model = load_model(str(path))
+    cut = make_cut(model.graph, {0})
+    assert "send 1 tensor, 16 B" in describe(model.graph, cut)
+    from offload.codecs.raw import Raw
+    from offload.models.extraction import extract
+    from offload.runtimes.onnxruntime import OnnxRuntime
+
+    segments = extract(model, cut)
+    assert segments.head is not None
+    assert segments.tail is not None
+    with EmbeddedServer(threads=1) as server, ServerClient(server.address) as client:
+        client.upload("late", segments.tail.onnx)
+        session = SplitSession(
+            head=(OnnxRuntime().load(segments.head.onnx, threads=1), segments.head.inputs),
+            tail="late", client=client, cut=cut, outputs=model.graph.outputs, codec=Raw(), offset=client.clock_offset(),
+        )  # fmt: skip
+        x = np.array([[-1, 2, -3, 4]], np.float32)
+        outputs, _ = session.run({"x": x})
+    np.testing.assert_array_equal(outputs["early"], [[0, 2, 0, 4]])
+    np.testing.assert_array_equal(outputs["late"], [[0, -2, 0, -4]])
+
+
+def test_a_model_is_profiled_on_a_server(model_file: Path, workspace: Workspace) -> None:
+    with EmbeddedServer(threads=2) as server:
+        request = api.ProfileRequest(model=str(model_file), inputs={}, max_time_s=2.0, on=server.address)
+        profile = api.profile(request, workspace=workspace)
+        assert profile.runtime.threads == 2
+        assert profile.model.hash == load_model(str(model_file)).hash
+        assert profile.model.name == "small"
+        device = workspace.save(
+            api.profile(api.ProfileRequest(model=str(model_file), inputs={}, threads=1), workspace=workspace), name="d"
+        )
+        plan = api.plan(api.PlanRequest(profile=device, server=server.address, uplink_bps=1e9), workspace=workspace)
+    assert plan.server.source == "measured"
+    assert plan.server.runtime.threads == 2
