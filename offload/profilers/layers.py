@@ -79,7 +79,7 @@ def profile_model(
 
     progress = progress or NullProgress()
     with tempfile.TemporaryDirectory(prefix="offload-profile-") as folder:
-        progress.start("loading", None)
+        progress.start("optimising")
         feeds = random_feeds(graph)
         plain = OnnxRuntime().load(onnx, threads=threads)
         profiled = ProfiledSession(onnx, threads=threads, folder=Path(folder))

@@ -181,7 +181,12 @@ def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
         yield
         return
     numbers = (signal.SIGTERM, signal.SIGINT)
-    previous = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+
+    def on_signal(*_: object) -> None:
+        # Not `stop.set()` here: the main thread may hold the event's lock in `wait`, and would wait for itself.
+        threading.Thread(target=stop.set, daemon=True).start()
+
+    previous = [signal.signal(number, on_signal) for number in numbers]
     try:
         yield
     finally:
