@@ -121,16 +121,27 @@ class Verification(Artifact):
     warnings: tuple[str, ...]
 
     @property
-    def corrected_error(self) -> float | None:
-        """The error of the chosen option had the machines stayed as they were profiled; None without references.
-
-        The predicted times of each side are scaled by its drift before comparing.
-        """
-        if self.device_drift is None:
-            return None
+    def drift(self) -> float:
+        """The largest change of a machine that the chosen option computes on, as a fraction; 0 when none is known."""
         predicted = self.chosen.option.breakdown
-        server = self.server_drift.factor if self.server_drift is not None else 1.0
-        moved = (self.device_drift.factor - 1) * predicted.device_s.value + (server - 1) * predicted.server_s.value
+        changes = [
+            abs(drift.factor - 1)
+            for drift, seconds in ((self.device_drift, predicted.device_s), (self.server_drift, predicted.server_s))
+            if drift is not None and seconds.value > 0
+        ]
+        return max(changes, default=0.0)
+
+    @property
+    def corrected_error(self) -> float:
+        """The error of the chosen option against what its prediction would be with both sides as they are now.
+
+        A reference kernel tells that a machine has changed but not by how much for this model; the whole model on
+        each side, timed in the same rounds, does. The predicted times of each side are scaled by it.
+        """
+        predicted = self.chosen.option.breakdown
+        device = self.device_only.measured["device_s"].value / self.device_only.option.breakdown.device_s.value
+        server = self.server_only.measured["server_s"].value / self.server_only.option.breakdown.server_s.value
+        moved = (device - 1) * predicted.device_s.value + (server - 1) * predicted.server_s.value
         return self.chosen.measured["latency_s"].value / (predicted.latency_s.value + moved) - 1
 
     def by_place(self) -> dict[Place | Literal["chosen"], Measurement]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from offload.artifacts.estimate import median_estimate
 from offload.runtimes.onnxruntime import OnnxRuntime
 
-_SIDE = 320
+_CHANNELS, _SIDE, _BLOCKS = 64, 28, 10
 DIRTY_FACTOR = 1.15
 """A round is dirty when its reference took this much longer than the median of all rounds."""
 DIRTY_WAITING = 0.02
@@ -17,25 +17,18 @@ DIRTY_WAITING = 0.02
 
 
 class ReferenceKernel:
-    """A matrix product of 320 x 320 float32 (65.5 MFLOP) on the same runtime and threads as the model."""
+    """Ten residual blocks of a 1x1 convolution on 1x64x28x28 float32 (64 MFLOP), on the model's runtime and threads.
+
+    Small dependent steps, as in real networks: what makes threads slower to hand work to each other shows in it,
+    which one large matrix product would hide.
+    """
 
     def __init__(self, *, threads: int) -> None:
         import numpy as np
-        import onnx
-        from onnx import helper
 
-        value = helper.make_tensor_value_info
-        shape = [_SIDE, _SIDE]
-        graph = helper.make_graph(
-            [helper.make_node("MatMul", ["a", "b"], ["c"])],
-            "reference",
-            [value("a", onnx.TensorProto.FLOAT, shape), value("b", onnx.TensorProto.FLOAT, shape)],
-            [value("c", onnx.TensorProto.FLOAT, shape)],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        self._session = OnnxRuntime().load(model.SerializeToString(), threads=threads)
-        matrix = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-        self._feeds = {"a": matrix, "b": matrix}
+        shape = (1, _CHANNELS, _SIDE, _SIDE)
+        self._session = OnnxRuntime().load(_residual_blocks(shape), threads=threads)
+        self._feeds = {"x0": np.random.default_rng(0).standard_normal(shape, dtype=np.float32)}
 
     def time_once(self) -> float:
         """Seconds of one run, the median of three after one that refills the caches.
@@ -48,6 +41,26 @@ class ReferenceKernel:
             self._session.run(self._feeds)
             seconds.append(time.perf_counter() - started)
         return sorted(seconds[1:])[1]
+
+
+def _residual_blocks(shape: tuple[int, ...]) -> bytes:
+    import numpy as np
+    import onnx
+    from onnx import helper, numpy_helper
+
+    generator = np.random.default_rng(0)
+    weights, nodes = [], []
+    for i in range(_BLOCKS):
+        kernel = generator.standard_normal((_CHANNELS, _CHANNELS, 1, 1), dtype=np.float32) / _CHANNELS
+        weights.append(numpy_helper.from_array(kernel, f"w{i}"))
+        nodes.append(helper.make_node("Conv", [f"x{i}", f"w{i}"], [f"c{i}"]))
+        nodes.append(helper.make_node("Relu", [f"c{i}"], [f"r{i}"]))
+        nodes.append(helper.make_node("Add", [f"r{i}", f"x{i}"], [f"x{i + 1}"]))
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("x0", f"x{_BLOCKS}")]
+    graph = helper.make_graph(nodes, "reference", ends[:1], ends[1:], weights)
+    model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    data: bytes = model.SerializeToString()
+    return data
 
 
 def waited_s() -> float:

@@ -57,9 +57,8 @@ def _verdict(verification: Verification) -> Section:
     lines = [
         f"latency error {human(change(verification.chosen.error))}, accepted ±{human(fraction(verification.tolerance))}"
     ]
-    corrected = verification.corrected_error
-    if corrected is not None:
-        lines.append(f"latency error had the machines stayed as they were profiled: {human(change(corrected))}")
+    corrected = human(change(verification.corrected_error))
+    lines.append(f"latency error with the whole model on each side as fast as it is now: {corrected}")
     lines += [
         f"{name} since it was profiled: reference kernel {human(change(drift.factor - 1))}"
         for name, drift in (("device", verification.device_drift), ("server", verification.server_drift))
@@ -69,7 +68,10 @@ def _verdict(verification: Verification) -> Section:
         f"largest output error {verification.output_error:.2g} of the largest output, "
         f"accepted {verification.output_tolerance:.2g}"
     )
-    return Section(title=f"Verdict: {verification.verdict}", lines=tuple(lines))
+    reason = ""
+    if verification.verdict == "cannot tell":
+        reason = f", a machine has changed by {human(fraction(verification.drift))} since it was profiled"
+    return Section(title=f"Verdict: {verification.verdict}{reason}", lines=tuple(lines))
 
 
 def _row(words: str, field: str, measurement: Measurement) -> tuple[Cell, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -176,11 +176,16 @@ def is_stable(latencies_s: Sequence[float]) -> bool:
 
 
 def measure(
-    options: Sequence[Deployed], feeds: Mapping[str, Array], *, requests: int, progress: Progress
+    options: Sequence[Deployed],
+    feeds: Mapping[str, Array],
+    *,
+    requests: int,
+    between: Callable[[], None],
+    progress: Progress,
 ) -> list[tuple[RequestSample, ...]]:
     """Requests of each option in interleaved rounds; the first option is asked in every round, others in every third.
 
-    Ends after `requests` of the first option, or when it is stable.
+    Ends after `requests` of the first option, or when it is stable. `between` is called before every third round.
 
     Raises:
         OffloadError: a request failed.
@@ -192,6 +197,8 @@ def measure(
     progress.start("verifying", requests)
     try:
         for round_number in range(requests):
+            if round_number % _BASELINE_EVERY == 0:
+                between()
             for number, one in enumerate(options):
                 if number == 0 or round_number % _BASELINE_EVERY == 0:
                     samples[number].append(one.session.run(feeds)[1])

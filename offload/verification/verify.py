@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,6 @@ from offload.serving.embedded import EmbeddedServer
 from offload.serving.link_emulation import LinkEmulator, LinkShape
 from offload.units import format_duration, format_rate
 from offload.verification.execute import OUTPUT_TOLERANCE, check_outputs, deployed, is_stable, measure
-
-_REFERENCE_SAMPLES = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +91,17 @@ def verify_plan(
             offset=offset,
         ) as ready:
             errors = [check_outputs(one, feeds, expected) for one in ready]
-            device_now = _reference(threads)
-            rows = measure(ready, feeds, requests=requests, progress=progress)
-    device_now = (*device_now, *_reference(threads))
+            here = ReferenceKernel(threads=threads)
+            there = ReferenceKernel(threads=plan.server.runtime.threads) if endpoint.address is None else None
+            device_now: list[float] = []
+            server_now: list[float] = []
+
+            def time_references() -> None:
+                device_now.append(here.time_once())
+                if there is not None:
+                    server_now.append(there.time_once())
+
+            rows = measure(ready, feeds, requests=requests, between=time_references, progress=progress)
     by_layers = {
         one.option.device_layers: Measurement(
             option=one.option, samples=samples, stable=is_stable([sample.latency_s for sample in samples])
@@ -103,10 +109,6 @@ def verify_plan(
         for one, samples in zip(ready, rows, strict=True)
     }
     chosen = by_layers[plan.chosen.device_layers]
-    device_drift = _drift(plan.device, device_now)
-    server_drift = None
-    if endpoint.address is None:
-        server_drift = _drift(plan.server, _reference(plan.server.runtime.threads))
     draft = Verification.create(
         plan_hash=plan.content_hash,
         model=plan.model,
@@ -119,8 +121,8 @@ def verify_plan(
         output_error=max(errors),
         output_tolerance=OUTPUT_TOLERANCE,
         tolerance=tolerance,
-        device_drift=device_drift,
-        server_drift=server_drift,
+        device_drift=_drift(plan.device, device_now),
+        server_drift=_drift(plan.server, server_now),
         tail_bytes=ready[0].tail_bytes,
         upload_s=ready[0].upload_s,
         verdict="within tolerance",
@@ -130,13 +132,10 @@ def verify_plan(
 
 
 def verdict_of(verification: Verification) -> Verdict:
-    """Within tolerance by the raw error; otherwise, "cannot tell" when the machines' drift explains the excess."""
+    """Within tolerance by the raw error; otherwise "cannot tell" when a machine has changed by more than half of it."""
     if abs(verification.chosen.error) <= verification.tolerance:
         return "within tolerance"
-    corrected = verification.corrected_error
-    if corrected is not None and abs(corrected) <= verification.tolerance:
-        return "cannot tell"
-    return "out of tolerance"
+    return "cannot tell" if verification.drift > verification.tolerance / 2 else "out of tolerance"
 
 
 def _distinct(options: list[Option]) -> list[Option]:
@@ -163,15 +162,10 @@ def _connected(endpoint: Endpoint, server: Party, progress: Progress) -> Iterato
         yield stack.enter_context(client), direct
 
 
-def _reference(threads: int) -> tuple[float, ...]:
-    kernel = ReferenceKernel(threads=threads)
-    return tuple(kernel.time_once() for _ in range(_REFERENCE_SAMPLES))
-
-
-def _drift(party: Party, now_s: tuple[float, ...]) -> Drift | None:
-    if party.reference_s is None or party.reference_s <= 0:
+def _drift(party: Party, now_s: Sequence[float]) -> Drift | None:
+    if not party.reference_s or not now_s:
         return None
-    return Drift(profiled_s=party.reference_s, now_s=now_s)
+    return Drift(profiled_s=party.reference_s, now_s=tuple(now_s))
 
 
 def _link_words(endpoint: Endpoint) -> str:
