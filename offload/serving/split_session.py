@@ -50,7 +50,8 @@ class SplitSession:
         cut: What crosses and what comes back.
         outputs: The model's outputs.
         codec: How the tensors cross.
-        slowdown: After computing for t seconds, wait for (slowdown - 1) * t more: an emulated slower device.
+        slowdown: An emulated slower device, 1 or more: it computes its side this many times over. Resting instead
+            would not do: a core that rested comes back slower.
         offset: The server's clock; None where it does not tell its times, then `downlink_s` divides the network.
         downlink_s: The predicted way back, used only without `offset`.
     """
@@ -99,10 +100,16 @@ class SplitSession:
         if self._head is None:
             return {}
         session, inputs = self._head
+        needed = {name: feeds[name] for name in inputs}
         started = time.perf_counter()
-        produced = session.run({name: feeds[name] for name in inputs})
-        if self._slowdown > 1:
-            time.sleep((self._slowdown - 1) * (time.perf_counter() - started))
+        produced = session.run(needed)
+        for _ in range(int(self._slowdown) - 1):
+            session.run(needed)
+        fraction = self._slowdown % 1 / int(self._slowdown)
+        ended = time.perf_counter()
+        until = ended + fraction * (ended - started)
+        while time.perf_counter() < until:
+            pass
         return produced
 
     def _request_times(self, result: InferResult, before: ModelCounts | None) -> dict[str, float]:
