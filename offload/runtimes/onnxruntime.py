@@ -5,12 +5,12 @@ Profiles, heads, tails and the server must run under the same settings, or measu
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from offload.errors import OffloadError
+from offload.runtimes.placement import caller_off, worker_processors
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -44,32 +44,10 @@ def session_options(*, threads: int, optimisation: Optimisation = "all") -> ort.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     workers = worker_processors(threads)
     if workers:
-        # Woken after a pause, a free worker often lands on its caller's core and waits there for milliseconds.
         affinities = ";".join(str(processor + 1) for processor in workers)
         options.add_session_config_entry("session.intra_op_thread_affinities", affinities)
     options.log_severity_level = 3
     return options
-
-
-def worker_processors(threads: int) -> tuple[int, ...]:
-    """Processors to pin a pool's `threads - 1` workers to: one a physical core, the first core left to the caller.
-
-    Empty, for no pinning, when there are too few cores or the system does not tell which this process may use.
-    ONNX Runtime does the same by itself when it is left to choose the number of threads.
-    """
-    try:
-        allowed = sorted(os.sched_getaffinity(0))
-    except (AttributeError, OSError):
-        return ()
-    cores: dict[str, int] = {}
-    for processor in allowed:
-        topology = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
-        try:
-            siblings = topology.read_text(encoding="ascii").strip()
-        except OSError:
-            siblings = str(processor)
-        cores.setdefault(siblings, processor)
-    return tuple(cores.values())[1:threads] if len(cores) >= threads else ()
 
 
 def create_session(model: bytes | Path, options: ort.SessionOptions) -> ort.InferenceSession:
@@ -89,10 +67,11 @@ def create_session(model: bytes | Path, options: ort.SessionOptions) -> ort.Infe
 
 
 class OnnxRuntimeSession:
-    """A model loaded in ONNX Runtime."""
+    """A model loaded in ONNX Runtime with the options of `session_options` for as many threads."""
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: ort.InferenceSession, *, threads: int) -> None:
         self._session = session
+        self._workers = worker_processors(threads)
         self.inputs = {value.name: value for value in session.get_inputs()}
         self.outputs = {value.name: value for value in session.get_outputs()}
         self._output_names = list(self.outputs)
@@ -100,7 +79,8 @@ class OnnxRuntimeSession:
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name; see `Session.run`."""
         try:
-            values: list[Any] = self._session.run(self._output_names, dict(feeds))
+            with caller_off(self._workers):
+                values: list[Any] = self._session.run(self._output_names, dict(feeds))
         except Exception as error:  # as above
             raise OffloadError(f"ONNX Runtime cannot run the model: {str(error).splitlines()[0]}") from error
         return dict(zip(self._output_names, values, strict=True))
@@ -113,4 +93,4 @@ class OnnxRuntime:
 
     def load(self, model: bytes, *, threads: int) -> OnnxRuntimeSession:
         """A session for a serialised ONNX model on `threads` threads; see `Runtime.load`."""
-        return OnnxRuntimeSession(create_session(model, session_options(threads=threads)))
+        return OnnxRuntimeSession(create_session(model, session_options(threads=threads)), threads=threads)
