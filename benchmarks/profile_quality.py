@@ -26,7 +26,7 @@ from offload.graph.cuts import prefix_cuts
 from offload.models.extraction import Extractor
 from offload.models.load import LoadedModel, load_model
 from offload.planners.costs import compute_time, tears_kernel
-from offload.profilers.layers import profile_model, random_feeds
+from offload.profilers.layers import PAUSE_S, profile_model, random_feeds
 from offload.runtimes.onnxruntime import OnnxRuntime
 from tests.light_models import LIGHT_MODELS, light_model_path
 
@@ -61,6 +61,7 @@ def fresh_whole_s(model: LoadedModel, threads: int, rounds: int = 15) -> float:
     session, feeds = OnnxRuntime().load(model.onnx, threads=threads), random_feeds(model.graph)
     samples = []
     for _ in range(rounds + 2):
+        time.sleep(PAUSE_S)
         started = time.perf_counter()
         session.run(feeds)
         samples.append(time.perf_counter() - started)
@@ -84,6 +85,7 @@ def segment_errors(model: LoadedModel, profile: Profile, threads: int, rounds: i
         feeds = random_feeds(model.graph)
         samples = []
         for _ in range(rounds + 2):
+            time.sleep(PAUSE_S)
             started = time.perf_counter()
             produced = head.run({name: feeds[name] for name in segments.head.inputs})
             tail.run({name: {**feeds, **produced}[name] for name in segments.tail.inputs})

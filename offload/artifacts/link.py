@@ -7,18 +7,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 from offload.artifacts.base import Positive, Seconds
+from offload.artifacts.estimate import Estimate, add
 
 
 @dataclass(frozen=True, kw_only=True)
 class AffineCost:
-    """Seconds as a function of bytes: `fixed_s + per_byte_s * bytes`."""
+    """Seconds as a function of bytes: `fixed_s + per_byte_s * bytes`, and how far requests stray from it."""
 
     fixed_s: Seconds = 0.0
     per_byte_s: Seconds = 0.0
+    below_s: Seconds = 0.0
+    """How much less than the line 2.5 % of the samples took, at least."""
+    above_s: Seconds = 0.0
+    """How much more than the line 2.5 % of the samples took, at least."""
 
-    def at(self, size_bytes: float) -> float:
+    def at(self, size_bytes: float) -> Estimate:
         """Seconds for a message of `size_bytes`."""
-        return self.fixed_s + self.per_byte_s * size_bytes
+        value = self.fixed_s + self.per_byte_s * size_bytes
+        return Estimate(value=value, low=max(0.0, value - self.below_s), high=value + self.above_s)
 
 
 def fit_affine(sizes_bytes: Sequence[float], seconds: Sequence[float]) -> AffineCost:
@@ -35,7 +41,9 @@ def fit_affine(sizes_bytes: Sequence[float], seconds: Sequence[float]) -> Affine
     if not apart.any():
         raise ValueError("a line needs samples of at least two sizes")
     slope = max(0.0, float(np.median(dy[apart] / dx[apart])))
-    return AffineCost(fixed_s=max(0.0, float(np.median(y - slope * x))), per_byte_s=slope)
+    fixed = max(0.0, float(np.median(y - slope * x)))
+    below, above = np.percentile(y - slope * x - fixed, [2.5, 97.5])
+    return AffineCost(fixed_s=fixed, per_byte_s=slope, below_s=max(0.0, -float(below)), above_s=max(0.0, float(above)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,15 +93,15 @@ class Link:
     source: Literal["declared"] = "declared"
     """`declared`: the figures are the user's; nothing was measured."""
 
-    def uplink_s(self, size_bytes: int, protocol: AffineCost) -> float:
+    def uplink_s(self, size_bytes: int, protocol: AffineCost) -> Estimate:
         """Seconds until the server has a request of `size_bytes`."""
         return _transfer_s(size_bytes, self.uplink_bps, self.rtt_s, protocol)
 
-    def downlink_s(self, size_bytes: int, protocol: AffineCost) -> float:
+    def downlink_s(self, size_bytes: int, protocol: AffineCost) -> Estimate:
         """Seconds until the device has an answer of `size_bytes`."""
         return _transfer_s(size_bytes, self.downlink_bps, self.rtt_s, protocol)
 
 
-def _transfer_s(size_bytes: int, rate_bps: float, rtt_s: float, protocol: AffineCost) -> float:
+def _transfer_s(size_bytes: int, rate_bps: float, rtt_s: float, protocol: AffineCost) -> Estimate:
     """The two add: a message is serialised before it leaves, and parsed once all of it is there."""
-    return rtt_s / 2 + size_bytes * 8 / rate_bps + protocol.at(size_bytes)
+    return add((Estimate.exactly(rtt_s / 2 + size_bytes * 8 / rate_bps), protocol.at(size_bytes)))

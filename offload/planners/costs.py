@@ -61,11 +61,11 @@ def predict(problem: Problem, cut: Cut) -> Breakdown:
         up = sum(graph.tensor_by_name[name].size_bytes for name in cut.crossing)
         down = sum(graph.tensor_by_name[name].size_bytes for name in cut.returning)
         protocol = problem.protocol
-        encode = Estimate.exactly(protocol.encode.at(up))
-        uplink = Estimate.exactly(problem.link.uplink_s(up, protocol.uplink))
-        decode = Estimate.exactly(protocol.decode.at(up))
+        encode = protocol.encode.at(up)
+        uplink = problem.link.uplink_s(up, protocol.uplink)
+        decode = protocol.decode.at(up)
         server = compute_time(problem.server, server_layers)
-        downlink = Estimate.exactly(problem.link.downlink_s(down, protocol.downlink))
+        downlink = problem.link.downlink_s(down, protocol.downlink)
         if problem.radio is not None:
             watts = problem.radio.uplink_w(problem.link.uplink_bps)
             radio_j = Estimate.exactly(watts * up * 8 / problem.link.uplink_bps)

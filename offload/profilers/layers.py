@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _WARM_UP_ROUNDS = 3
 _MIN_ROUNDS = 20
 _MAX_ROUNDS = 400
-_SHORT_S = 0.02
-"""A model this fast is run once untimed before each timed run: what ran in between has evicted its weights."""
+PAUSE_S = 0.02
+"""Requests come one at a time: a run is timed after a rest, not in a loop, where it would be a few percent faster."""
 
 
 def random_feeds(graph: ModelGraph, *, seed: int = 0) -> dict[str, Array]:
@@ -127,7 +127,6 @@ class _Rounds:
         self.waited_s: list[float] = []
         self.profiled_runs: list[int] = []
         """Which runs of the profiled session were timed."""
-        self._short = False
 
     @property
     def dirty(self) -> tuple[int, ...]:
@@ -149,9 +148,7 @@ class _Rounds:
         progress.start("measuring", _MIN_ROUNDS)
         for _ in range(_WARM_UP_ROUNDS):
             self._profiled.run(self._feeds)
-            started = time.perf_counter()
             self._plain.run(self._feeds)
-            self._short = time.perf_counter() - started < _SHORT_S
         started = time.perf_counter()
         try:
             while len(self.whole_s) < _MAX_ROUNDS:
@@ -172,23 +169,20 @@ class _Rounds:
         return "time cap"
 
     def _one_round(self) -> None:
-        reference = self._reference.time_once()
-        if self._short:
-            self._plain.run(self._feeds)
+        self.reference_s.append(self._reference.time_once())
+        self._plain.run(self._feeds)
+        time.sleep(PAUSE_S)
         waited = waited_s()
         started = time.perf_counter()
         self._plain.run(self._feeds)
-        whole = time.perf_counter() - started
-        waited = waited_s() - waited
-        if self._short:
-            self._profiled.run(self._feeds)
+        self.whole_s.append(time.perf_counter() - started)
+        self.waited_s.append(max(0.0, waited_s() - waited))
+        self._profiled.run(self._feeds)
+        time.sleep(PAUSE_S)
         started = time.perf_counter()
         run = self._profiled.run(self._feeds)
         self.profiled_s.append(time.perf_counter() - started)
         self.profiled_runs.append(run)
-        self.reference_s.append(reference)
-        self.whole_s.append(whole)
-        self.waited_s.append(max(0.0, waited))
 
     def _expected_rounds(self, precision: float, max_time_s: float, elapsed_s: float) -> float:
         """Rounds it will take: an interval shrinks with the square root of their number."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from offload.artifacts.link import ProtocolSample
 from offload.errors import OffloadError
+from offload.profilers.layers import PAUSE_S
 from offload.serving.builtin_models import PROBE_DOWN, PROBE_UP
 from offload.serving.client import ServerClient
 from offload.serving.embedded import EmbeddedServer
@@ -15,8 +16,6 @@ from offload.serving.split_session import request_times
 
 _SIZES_BYTES = (4_000, 150_000, 600_000, 2_400_000)
 _ROUNDS = 7
-_PAUSE_S = 0.03
-"""Between requests, as when a model computes: both sides have gone to sleep when the next message comes."""
 
 
 def measure_protocol() -> tuple[ProtocolSample, ...]:
@@ -33,9 +32,9 @@ def measure_protocol() -> tuple[ProtocolSample, ...]:
             raise OffloadError("the embedded server does not tell its clock")
         for round_number in range(_ROUNDS + 1):
             for payload in payloads:
-                time.sleep(_PAUSE_S)
+                time.sleep(PAUSE_S)
                 up = request_times(client.infer(PROBE_UP, {"payload": payload}), offset)
-                time.sleep(_PAUSE_S)
+                time.sleep(PAUSE_S)
                 down = request_times(client.infer(PROBE_DOWN, {"count": np.array([payload.size], np.int64)}), offset)
                 if round_number:  # the first round warms the connection up
                     samples.append(_sample(payload.size, 8, up))

@@ -16,6 +16,7 @@ from offload.errors import OffloadError, VerdictError
 from offload.graph.cuts import make_cut
 from offload.graph.model_graph import ModelGraph
 from offload.models.extraction import Extractor
+from offload.profilers.layers import PAUSE_S
 from offload.progress import Progress
 from offload.runtimes.base import Runtime
 from offload.serving.client import ServerClient
@@ -201,6 +202,7 @@ def measure(
                 between()
             for number, one in enumerate(options):
                 if number == 0 or round_number % _BASELINE_EVERY == 0:
+                    time.sleep(PAUSE_S)  # as the profile was made
                     samples[number].append(one.session.run(feeds)[1])
             progress.advance()
             if is_stable([sample.latency_s for sample in samples[0]]):

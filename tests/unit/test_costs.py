@@ -17,14 +17,14 @@ FREE = AffineCost()
 
 def test_600_kilobytes_over_450_megabits_take_10_67_milliseconds() -> None:
     link = Link(uplink_bps=450e6, downlink_bps=10e6, rtt_s=0.0)
-    assert link.uplink_s(600_000, FREE) == pytest.approx(0.010667, abs=1e-6)
-    assert link.downlink_s(600_000, FREE) == pytest.approx(0.48)
+    assert link.uplink_s(600_000, FREE).value == pytest.approx(0.010667, abs=1e-6)
+    assert link.downlink_s(600_000, FREE).value == pytest.approx(0.48)
 
 
 def test_half_the_round_trip_and_the_protocols_own_cost_are_added() -> None:
     link = Link(uplink_bps=8e6, downlink_bps=8e6, rtt_s=0.004)
-    assert link.uplink_s(1000, AffineCost(fixed_s=0.001)) == pytest.approx(0.002 + 0.001 + 0.001)
-    assert link.uplink_s(1000, AffineCost(per_byte_s=5e-6)) == pytest.approx(0.002 + 0.001 + 0.005)
+    assert link.uplink_s(1000, AffineCost(fixed_s=0.001)).value == pytest.approx(0.002 + 0.001 + 0.001)
+    assert link.uplink_s(1000, AffineCost(per_byte_s=5e-6)).value == pytest.approx(0.002 + 0.001 + 0.005)
 
 
 def test_a_breakdown_by_hand() -> None:
@@ -89,10 +89,10 @@ def test_the_protocol_is_fitted_by_direction() -> None:
         for up, down in ((1000, 2000), (100_000, 50_000), (1_000_000, 400_000))
     ]  # fmt: skip
     cost = ProtocolCost.fit(samples)
-    assert cost.encode.at(500_000) == pytest.approx(6e-4)
-    assert cost.uplink.at(500_000) == pytest.approx(1.2e-3)
-    assert cost.decode.at(500_000) == pytest.approx(3e-4)
-    assert cost.downlink.at(100_000) == pytest.approx(7e-4)
+    assert cost.encode.at(500_000).value == pytest.approx(6e-4)
+    assert cost.uplink.at(500_000).value == pytest.approx(1.2e-3)
+    assert cost.decode.at(500_000).value == pytest.approx(3e-4)
+    assert cost.downlink.at(100_000).value == pytest.approx(7e-4)
     assert ProtocolCost.fit([]).uplink.at(10**9) == 0
 
 
