@@ -1,3 +1,54 @@
-"""Decide whether, where and in what form to offload a neural network, and prove it."""
+"""Decide whether, where and in what form to offload a neural network, and prove it.
+
+The verbs are functions here too: make a request, call the function, get an artifact. Names are imported when they are
+first used, so that `import offload` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from offload.api import PlanRequest, ProfileRequest, VerifyRequest, plan, profile, verify
+    from offload.artifacts.plan import Plan
+    from offload.artifacts.profile import Profile
+    from offload.artifacts.verification import Verification
+    from offload.artifacts.workspace import Workspace
+    from offload.errors import OffloadError
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "profile": "offload.api",
+    "plan": "offload.api",
+    "verify": "offload.api",
+    "ProfileRequest": "offload.api",
+    "PlanRequest": "offload.api",
+    "VerifyRequest": "offload.api",
+    "Profile": "offload.artifacts.profile",
+    "Plan": "offload.artifacts.plan",
+    "Verification": "offload.artifacts.verification",
+    "Workspace": "offload.artifacts.workspace",
+    "OffloadError": "offload.errors",
+}
+
+__all__ = [
+    "OffloadError",
+    "Plan",
+    "PlanRequest",
+    "Profile",
+    "ProfileRequest",
+    "Verification",
+    "VerifyRequest",
+    "Workspace",
+    "plan",
+    "profile",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'offload' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

@@ -7,7 +7,7 @@ mend.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,8 @@ class ProfileRequest:
 
     model: str
     """A built-in name, a path to `.onnx`, `package.module:callable`, `torchvision:NAME` or `timm:NAME`."""
-    inputs: Mapping[str, tuple[int, ...]]
+    inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Input shapes by name, for models that do not have their own."""
     batch: int = 1
     weights: Path | None = None
     device: str = "cpu"

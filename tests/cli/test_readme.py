@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -68,3 +71,13 @@ def test_environment_variables_are_listed() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "offload").rglob("*.py"))
     for name in set(re.findall(r"\bOFFLOAD_[A-Z]+\b", source)):
         assert f"`{name}`" in README
+
+
+def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OFFLOAD_HOME", raising=False)
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "run" in done.stdout
+    assert "Estimate(value=" in done.stdout

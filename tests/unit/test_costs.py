@@ -93,7 +93,7 @@ def test_the_protocol_is_fitted_by_direction() -> None:
     assert cost.uplink.at(500_000).value == pytest.approx(1.2e-3)
     assert cost.decode.at(500_000).value == pytest.approx(3e-4)
     assert cost.downlink.at(100_000).value == pytest.approx(7e-4)
-    assert ProtocolCost.fit([]).uplink.at(10**9) == 0
+    assert ProtocolCost.fit([]).uplink.at(10**9).value == 0
 
 
 def test_a_line_is_robust_never_negative_and_needs_two_sizes() -> None:
