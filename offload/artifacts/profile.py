@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_MOST_PER_KERNEL_S = 5e-6
+"""Seen over nine networks on one and two threads: 0.5 to 4.4 µs (`benchmarks/profile_quality.py`)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelIdentity:
@@ -151,9 +154,9 @@ class Profile(Artifact):
         """Closed times, float64 seconds, shape (clean rounds, groups).
 
         What the profiler adds, and what it does not see (dispatch), is a cost of each kernel rather than of each
-        FLOP, so the gap between the raw sum and the unprofiled whole is spread evenly over kernels; no group
-        loses more than half of its raw time that way, and what is then left is scaled away. The medians of the
-        result sum to the median of the whole.
+        FLOP, so the gap between the raw sum and the unprofiled whole is spread evenly over kernels, as far as that
+        can explain it: at most 5 µs a kernel, and no group loses more than half of its raw time. What is then left
+        is scaled away. The medians of the result sum to the median of the whole.
         """
         import numpy as np
 
@@ -163,6 +166,7 @@ class Profile(Artifact):
         medians = np.median(raw, axis=0)
         kernels = np.array([group.kernels for group in self.groups], dtype=np.float64)
         per_kernel = (self.whole.value - medians.sum()) / max(kernels.sum(), 1.0)
+        per_kernel = np.clip(per_kernel, -_MOST_PER_KERNEL_S, _MOST_PER_KERNEL_S)
         closed = np.maximum(medians + per_kernel * kernels, medians / 2)
         closed *= self.whole.value / closed.sum()
         factor = np.divide(closed, medians, out=np.zeros_like(closed), where=medians > 0)

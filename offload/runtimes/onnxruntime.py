@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from offload.errors import OffloadError
+from offload.runtimes.allocator import keep_large_buffers
 from offload.runtimes.placement import caller_off, worker_processors
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def create_session(model: bytes | Path, options: ort.SessionOptions) -> ort.Infe
     """
     import onnxruntime as ort
 
+    keep_large_buffers()
     source = model if isinstance(model, bytes) else str(model)
     try:
         return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])

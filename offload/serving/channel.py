@@ -1,19 +1,10 @@
-"""The transport's settings: channel arguments, and what the C allocator does with message buffers.
+"""The transport's settings: channel arguments.
 
 gRPC's own tuning options (frame size, window, buffer and read sizes, bandwidth probing) made no difference that could
 be measured, on loopback or on a link with 20 ms of delay, and are left alone.
 """
 
 from __future__ import annotations
-
-import contextlib
-import ctypes
-import functools
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT_BYTES = 256 * 1024**2
-_MAPPED_BYTES = 32 * 1024**2
-"""The most glibc accepts."""
 
 
 def client_channel_arguments(*, loopback: bool) -> list[tuple[str, int]]:
@@ -35,16 +26,3 @@ def client_channel_arguments(*, loopback: bool) -> list[tuple[str, int]]:
         ("grpc.http2.max_pings_without_data", keep_alive.http2_max_pings_without_data),
         *([("grpc.enable_http_proxy", 0)] if loopback else []),
     ]
-
-
-@functools.cache
-def keep_message_buffers() -> None:
-    """Let glibc keep freed memory (up to 256 MiB) instead of handing it back to the kernel after every message.
-
-    Each message is copied several times on its way; fresh pages for every copy cost more than the copies: at 600 kB
-    about half of a call's overhead (`benchmarks/overhead.py`). On other C libraries this does nothing.
-    """
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

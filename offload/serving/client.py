@@ -14,9 +14,10 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from offload.errors import OffloadError
+from offload.runtimes.allocator import keep_large_buffers
 from offload.serving.addresses import is_loopback, parse_address
 from offload.serving.builtin_models import PING
-from offload.serving.channel import client_channel_arguments, keep_message_buffers
+from offload.serving.channel import client_channel_arguments
 from offload.serving.client_errors import ServerError, server_error
 from offload.serving.tensors import DATATYPE_OF_NUMPY, TensorSpec
 from offload.serving.timing import ClockOffset, InferResult, ModelCounts, ServerInfo, ServerTimes, best_offset
@@ -52,7 +53,7 @@ class ServerClient:
         timeout_s: float = 30.0,
     ) -> None:
         host, _ = parse_address(address)
-        keep_message_buffers()
+        keep_large_buffers()
         self.address = address
         self._timeout_s = timeout_s
         self._headers = {"authorization": f"Bearer {token}"} if token else None

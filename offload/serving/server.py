@@ -20,10 +20,10 @@ from tritonclient.grpc import service_pb2_grpc
 from offload import __version__
 from offload.errors import OffloadError, UsageError
 from offload.progress import Progress
+from offload.runtimes.allocator import keep_large_buffers
 from offload.serving.addresses import format_address, is_loopback
 from offload.serving.authentication import TokenCheck
 from offload.serving.builtin_models import PING, PROBE_DOWN, PROBE_UP, PROFILE, Ping, ProbeDown, ProbeUp, ProfileInChild
-from offload.serving.channel import keep_message_buffers
 from offload.serving.repository import Repository
 from offload.serving.served_model import ServedModel
 from offload.serving.servicer import InferenceServicer
@@ -101,7 +101,7 @@ def start_server(
     """A started server and its port; see `serve`."""
     _check(settings)
     credentials = _credentials(settings)
-    keep_message_buffers()
+    keep_large_buffers()
     machine = threading.Lock()
     repository = Repository(builtins, settings.limits, threads=settings.threads, machine=machine)
     servicer = InferenceServicer(repository, machine, server_version=__version__, progress=progress)

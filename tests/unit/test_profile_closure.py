@@ -27,14 +27,20 @@ def closed(raw_s: list[float], kernels: list[int], whole_s: float, rounds: int =
 
 
 def test_the_gap_is_spread_over_kernels_not_over_time() -> None:
-    profile = closed([0.010, 0.002], [1, 3], whole_s=0.0124)
-    assert np.median(profile.group_samples_s, axis=0) == pytest.approx([0.0101, 0.0023])
+    profile = closed([0.010, 0.002], [1, 3], whole_s=0.012016)
+    assert np.median(profile.group_samples_s, axis=0) == pytest.approx([0.010004, 0.002012])
 
 
 def test_what_the_profiler_adds_is_taken_off_each_kernel() -> None:
-    profile = closed([0.010, 0.002], [1, 1], whole_s=0.0118)
-    assert np.median(profile.group_samples_s, axis=0) == pytest.approx([0.0099, 0.0019])
-    assert profile.raw_gap == pytest.approx(0.012 / 0.0118 - 1)
+    profile = closed([0.010, 0.002], [1, 1], whole_s=0.011992)
+    assert np.median(profile.group_samples_s, axis=0) == pytest.approx([0.009996, 0.001996])
+    assert profile.raw_gap == pytest.approx(0.012 / 0.011992 - 1)
+
+
+def test_a_gap_that_no_dispatch_can_explain_is_scaled_away() -> None:
+    profile = closed([0.010, 0.002], [1, 1], whole_s=0.024)
+    large, small = np.median(profile.group_samples_s, axis=0)
+    assert large / small == pytest.approx(10.005 / 2.005)
 
 
 def test_no_group_loses_more_than_half_of_its_raw_time_before_scaling() -> None:
