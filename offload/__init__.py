@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from offload.version import __version__
+
 if TYPE_CHECKING:
     from offload.api import PlanRequest, ProfileRequest, VerifyRequest, plan, profile, verify
     from offload.artifacts.plan import Plan
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from offload.artifacts.verification import Verification
     from offload.artifacts.workspace import Workspace
     from offload.errors import OffloadError
-
-__version__ = "0.1.0"
 
 _WHERE = {
     "profile": "offload.api",
@@ -42,6 +42,7 @@ __all__ = [
     "Verification",
     "VerifyRequest",
     "Workspace",
+    "__version__",
     "plan",
     "profile",
     "verify",

@@ -10,9 +10,9 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from offload import __version__
 from offload.environment import Environment, current_environment
 from offload.errors import OffloadError
+from offload.version import __version__
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A duration that can be true: finite and not negative."""

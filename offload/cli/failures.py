@@ -6,9 +6,9 @@ import errno
 
 import typer
 
-from offload import __version__
 from offload.cli.terminal import Terminal
 from offload.errors import OffloadError
+from offload.version import __version__
 
 BUG = 3
 INTERRUPTED = 130

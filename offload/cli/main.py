@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from offload import __version__
 from offload.cli import failures
 from offload.cli.models import models
 from offload.cli.plan import plan
@@ -17,6 +16,7 @@ from offload.cli.profile import profile
 from offload.cli.serve import serve
 from offload.cli.terminal import Terminal
 from offload.cli.verify import verify
+from offload.version import __version__
 
 GLOBAL_FLAGS = ("-q", "--quiet", "-v", "--verbose", "--no-color")
 _EPILOG = "Global options (-q, -v, --no-color) may stand here too; offload --help explains them."

@@ -17,7 +17,6 @@ from pathlib import Path
 import grpc
 from tritonclient.grpc import service_pb2_grpc
 
-from offload import __version__
 from offload.errors import OffloadError, UsageError
 from offload.progress import Progress
 from offload.runtimes.allocator import keep_large_buffers
@@ -28,6 +27,7 @@ from offload.serving.repository import Repository
 from offload.serving.served_model import ServedModel
 from offload.serving.servicer import InferenceServicer
 from offload.serving.upload import UploadLimits
+from offload.version import __version__
 
 _MAX_MESSAGE_BYTES = 2**31 - 1
 _ENVELOPE_BYTES = 1024**2
