@@ -18,6 +18,8 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A duration that can be true: finite and not negative."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A finite number above zero."""
+Count = Annotated[int, Field(ge=1)]
+"""How many of what there is at least one of."""
 
 
 def _now() -> str:
@@ -68,7 +70,7 @@ class Artifact(BaseModel):
             OffloadError: not JSON, another kind, an unknown version, or a field that cannot be true.
         """
         try:
-            document = json.loads(text)
+            document = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise OffloadError(f"{source} is damaged: {error}", hint=_remake(cls)) from error
         found = document.get("kind") if isinstance(document, dict) else None
@@ -81,7 +83,7 @@ class Artifact(BaseModel):
             newer = isinstance(schema, int) and schema > cls.SCHEMA_VERSION
             by = document.get("tool_version", "an unknown version")
             raise OffloadError(
-                f"{source} has schema_version {schema}, this offload reads {cls.SCHEMA_VERSION}",
+                f"{source} has schema_version {schema!r}, this offload reads {cls.SCHEMA_VERSION}",
                 hint=f"it was written by offload {by}: install that or a newer one" if newer else _remake(cls),
             )
         try:
@@ -89,7 +91,8 @@ class Artifact(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "the document"
-            raise OffloadError(f"{source} is damaged at {field}: {first['msg']}", hint=_remake(cls)) from error
+            reason = first["msg"].removeprefix("Value error, ")
+            raise OffloadError(f"{source} is damaged at {field}: {reason}", hint=_remake(cls)) from error
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -99,8 +102,13 @@ class Artifact(BaseModel):
         except FileNotFoundError as error:
             raise OffloadError(f"{path} is not there", hint=_remake(cls)) from error
         except (OSError, UnicodeDecodeError) as error:
-            raise OffloadError(f"{path} cannot be read: {error}", hint=_remake(cls)) from error
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            raise OffloadError(f"{path} cannot be read: {reason}", hint=_remake(cls)) from error
         return cls.from_json(text, source=str(path))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 _MADE_BY = {"profile": "offload profile MODEL", "plan": "offload plan --bw 450mbps", "verification": "offload verify"}

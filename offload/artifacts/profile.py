@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
 
-from offload.artifacts.base import Artifact, Positive, Seconds
+from offload.artifacts.base import Artifact, Count, Positive, Seconds
 from offload.artifacts.estimate import Estimate, median_estimate
 from offload.artifacts.link import ProtocolSample
 from offload.graph.model_graph import ModelGraph
@@ -30,7 +30,7 @@ class ModelIdentity:
     name: str
     hash: str
     """SHA-256 of the canonical model: operators, attributes, weights, shapes."""
-    batch: int
+    batch: Count
     precision: str
     weights: str
     """Where the weights came from, in words."""
@@ -49,7 +49,7 @@ class RuntimeIdentity:
     name: str
     version: str
     device: str
-    threads: int
+    threads: Count
 
 
 @dataclass(frozen=True, kw_only=True)

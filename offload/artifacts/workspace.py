@@ -58,18 +58,30 @@ class Workspace:
 def write_artifact(artifact: Artifact, path: Path, *, force: bool = True) -> None:
     """Write an artifact so that a crash or a full disk leaves either the old file or the new one.
 
+    What is there and is no file, such as a pipe or `/dev/null`, is written to and stays what it is.
+
     Raises:
         OffloadError: the file is there and `force` is false, or it cannot be written.
     """
     if not force and path.exists():
         raise OffloadError(f"{path} is there already", hint="add --force to replace it, or name another file")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(artifact.to_json(), encoding="utf-8")
-        temporary.replace(path)
+        if path.exists() and not path.is_file():
+            path.write_text(artifact.to_json(), encoding="utf-8")
+        else:
+            _replace(path.resolve(), artifact.to_json())
     except OSError as error:
-        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
         raise OffloadError(
             f"cannot write {path}: {error.strerror}", hint="set OFFLOAD_HOME or -o to a folder you can write to"
         ) from error
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -37,6 +37,8 @@ class Delivery:
         """
         if self.output == _STDOUT:
             return
+        if self.output is not None and self.output.is_dir():
+            raise OffloadError(f"{self.output} is a folder", hint="name a file in it")
         if self.output is not None and self.output.exists() and not self.force:
             raise OffloadError(
                 f"{self.output} is there already", hint="add --force to replace it, or name another file"

@@ -11,6 +11,8 @@ from offload.artifacts.plan import Option, Party, Plan
 from offload.artifacts.verification import Drift, Measurement, Verdict, Verification
 from offload.codecs.catalogue import CODECS
 from offload.environment import physical_cores
+from offload.errors import OffloadError
+from offload.graph.cuts import is_legal
 from offload.graph.model_graph import ModelGraph
 from offload.profilers.layers import random_feeds
 from offload.profilers.reference import ReferenceKernel
@@ -68,9 +70,10 @@ def verify_plan(
         progress: Told of requests done.
 
     Raises:
-        OffloadError: the server cannot be reached, refuses a tail, or dies.
+        OffloadError: the plan cannot be executed here; the server cannot be reached, refuses a tail, or dies.
         VerdictError: the divided model's outputs are wrong.
     """
+    _check_executable(plan, graph)
     runtime = OnnxRuntime()
     threads = plan.device.runtime.threads
     feeds = random_feeds(graph)
@@ -136,6 +139,20 @@ def verdict_of(verification: Verification) -> Verdict:
     if abs(verification.chosen.error) <= verification.tolerance:
         return "within tolerance"
     return "cannot tell" if verification.drift > verification.tolerance / 2 else "out of tolerance"
+
+
+def _check_executable(plan: Plan, graph: ModelGraph) -> None:
+    if plan.codec not in CODECS:
+        raise OffloadError(
+            f"the plan sends tensors by the codec {plan.codec!r}, which this offload does not have",
+            hint="make the plan again with this version, or verify it with the one that made it",
+        )
+    for option in (plan.chosen, plan.device_only, plan.server_only):
+        if not (set(option.device_layers) <= set(range(len(graph.layers))) and is_legal(graph, option.device_layers)):
+            raise OffloadError(
+                f"the plan is damaged: the model cannot be divided like this: {option.words}",
+                hint="make the plan again with `offload plan --bw 450mbps`",
+            )
 
 
 def _distinct(options: list[Option]) -> list[Option]:
