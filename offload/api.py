@@ -98,6 +98,11 @@ def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress
 
     progress = progress or NullProgress()
     _check_device(request.device)
+    if request.on is not None and request.threads is not None:
+        raise UsageError(
+            f"{request.on} profiles with its own threads, not with {request.threads}",
+            hint="leave --threads out, and start the server with `offload serve --threads N`",
+        )
     model = _load(request, workspace, progress)
     if request.on is not None:
         return _profile_on(request.on, model, request, progress)
@@ -114,7 +119,10 @@ def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress
     )
     if measured.stopped == "interrupted":
         return measured
-    return measured.model_copy(update={"protocol": measure_protocol()})
+    try:
+        return measured.model_copy(update={"protocol": measure_protocol()})
+    except KeyboardInterrupt:
+        return measured.model_copy(update={"stopped": "interrupted"})
 
 
 def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | None = None) -> Plan:
@@ -162,6 +170,7 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
     progress = progress or NullProgress()
     if request.requests < 1:
         raise UsageError(f"{request.requests} requests prove nothing", hint="give --requests 1 or more")
+    shape = parse_link(request.emulate_link) if request.emulate_link is not None else None
     artifact = _chosen_plan(request.plan, workspace, progress)
     identity = artifact.model
     weights = Path(identity.weights_file) if identity.weights_file else None
@@ -176,8 +185,7 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
             hint="profile and plan again: the model's file, code or weights have changed",
         )
     link = plan_link(artifact) if request.server is None else None
-    if request.emulate_link is not None:
-        shape = parse_link(request.emulate_link)
+    if shape is not None:
         link = (shape, shape)
     return verify_plan(
         artifact,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -69,7 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC writes its own lines to stderr beside our error
     terminal = Terminal()
+    if arguments is None:  # being told to end keeps what was measured and leaves no child, as Ctrl-C does
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(
             args=_global_flags_first(sys.argv[1:] if arguments is None else arguments),

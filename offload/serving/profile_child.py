@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def _number(settings: dict[str, Any], name: str, default: Any) -> Any:
     if value is default:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise OffloadError(f"settings.{name} must be a number above 0, got {value!r}")
+        raise OffloadError(f"settings.{name} must be a number above 0, got {value!r}", hint="send a positive number")
     return float(value)
 
 
@@ -57,6 +58,7 @@ def main() -> None:
     settings = read_settings()
     limit_resources(memory_bytes=settings["memory_bytes"], cpu_s=settings["cpu_s"])
     path = Path(settings["path"])
+    tempfile.tempdir = str(path.parent)  # which the parent removes, also when it kills this process
     try:
         check_contents(path.read_bytes())
         answer(profile=profile(path, threads=settings["threads"], settings=settings["profile"]))
