@@ -40,7 +40,8 @@ def _parse(text: str, units: dict[str, float], what: str, example: str, *, allow
         )
     value = number * units[unit]
     if not math.isfinite(value) or value < 0 or (value == 0 and not allow_zero):
-        raise UsageError(f"{text!r}: {what} must be {'zero or more' if allow_zero else 'above zero'}")
+        bound = "zero or more" if allow_zero else "above zero"
+        raise UsageError(f"{text!r}: {what} must be finite and {bound}", hint=f"write it like {example}")
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -49,8 +50,13 @@ def serve(
     )
 
     def ready(port: int) -> None:
-        address = format_address(host, port)
-        terminal.note(f"listening on {address} with {settings.threads} threads; Ctrl-C stops it")
-        terminal.note(f"next: offload profile MODEL --on {address}")
+        plural = "s" if settings.threads > 1 else ""
+        terminal.note(
+            f"listening on {format_address(host, port)} with {settings.threads} thread{plural}; Ctrl-C stops it"
+        )
+        everywhere = host in ("0.0.0.0", "::")  # noqa: S104  compared, not bound
+        address = format_address(socket.gethostname() if everywhere else host, port)
+        flags = f"{' --token TEXT' if token else ''}{' --tls-ca FILE' if tls_cert else ''}"
+        terminal.note(f"next: offload profile MODEL --on {address}{flags}")
 
     server.serve(settings, ConsoleProgress(terminal), ready)

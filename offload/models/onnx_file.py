@@ -35,7 +35,7 @@ def read_onnx(path: Path) -> ModelProto:
             raise _too_large(path)
         data = path.read_bytes()
     except OSError as error:
-        raise OffloadError(f"{path}: cannot be read: {error.strerror}") from error
+        raise OffloadError(f"{path}: cannot be read: {error.strerror}", hint="check who may read it") from error
     try:
         model = onnx.ModelProto.FromString(data)
     except DecodeError as error:
@@ -144,7 +144,8 @@ def _load_external_data(model: ModelProto, path: Path) -> None:
             complete = len(tensor.raw_data) == _size_bytes(tensor)
         except Exception as error:  # onnx raises several kinds for offsets, lengths and links it refuses
             raise OffloadError(
-                f"{path}: the external data of tensor {tensor.name!r} cannot be read: {str(error).splitlines()[0]}"
+                f"{path}: the external data of tensor {tensor.name!r} cannot be read: {str(error).splitlines()[0]}",
+                hint="export the model again, in one file if it is below 2 GiB",
             ) from error
         if not complete:
             raise OffloadError(

@@ -33,7 +33,7 @@ def graph_of(onnx: bytes) -> ModelGraph:
     try:
         return graph_of_proto(ModelProto.FromString(onnx))
     except DecodeError as error:
-        raise OffloadError("the bytes are not an ONNX model") from error
+        raise OffloadError("the bytes are not an ONNX model", hint="give a model exported to ONNX") from error
 
 
 def graph_of_proto(model: ModelProto) -> ModelGraph:

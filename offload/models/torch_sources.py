@@ -63,7 +63,7 @@ def from_callable(spec: str) -> nn.Module:
             with _seeded():
                 found = found()
     if not isinstance(found, nn.Module):
-        raise OffloadError(f"{spec}: returned {type(found).__name__}, not a torch.nn.Module")
+        raise OffloadError(f"{spec}: returned {type(found).__name__}, not a torch.nn.Module", hint="name one that does")
     return found
 
 

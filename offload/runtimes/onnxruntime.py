@@ -65,7 +65,8 @@ def create_session(model: bytes | Path, options: ort.SessionOptions) -> ort.Infe
         return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises classes of its own that share no public base
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise OffloadError(f"ONNX Runtime cannot load the model: {first_line}") from error
+        hint = "it may lack an operator's kernel: export with another opset, or check with onnx.checker"
+        raise OffloadError(f"ONNX Runtime cannot load the model: {first_line}", hint=hint) from error
 
 
 class OnnxRuntimeSession:
@@ -84,7 +85,8 @@ class OnnxRuntimeSession:
             with caller_off(self._workers):
                 values: list[Any] = self._session.run(self._output_names, dict(feeds))
         except Exception as error:  # as above
-            raise OffloadError(f"ONNX Runtime cannot run the model: {str(error).splitlines()[0]}") from error
+            hint = "check that the model runs in ONNX Runtime by itself, with inputs of these shapes"
+            raise OffloadError(f"ONNX Runtime cannot run the model: {str(error).splitlines()[0]}", hint=hint) from error
         return dict(zip(self._output_names, values, strict=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -190,8 +191,12 @@ class ServerClient:
 
 
 def _credentials(tls: Path | Literal["system"]) -> grpc.ChannelCredentials:
+    if tls == "system":
+        return grpc.ssl_channel_credentials()
     try:
-        return grpc.ssl_channel_credentials(None if tls == "system" else Path(tls).read_bytes())
-    except OSError as error:
+        ssl.create_default_context(cafile=tls)  # gRPC itself would only fail to connect
+        return grpc.ssl_channel_credentials(tls.read_bytes())
+    except OSError as error:  # ssl.SSLError is one
+        reason = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
         hint = "give a PEM file that you may read"
-        raise OffloadError(f"cannot read the certificate {tls}: {error.strerror}", hint=hint) from error
+        raise OffloadError(f"cannot read the certificate {tls}: {reason}", hint=hint) from error

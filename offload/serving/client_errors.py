@@ -48,6 +48,9 @@ def server_error(error: InferenceServerException, address: str, timeout_s: float
             f"the server at {address} is over a limit: {detail}",
             "raise that limit on the server (--max-upload for models), or send less",
         ),
-        "INVALID_ARGUMENT": (f"the server at {address} refuses: {detail}", ""),
+        "INVALID_ARGUMENT": (
+            f"the server at {address} refuses: {detail}",
+            "run the same version of offload on both sides, or mend the model",
+        ),
     }.get(code, (f"the server at {address} failed ({code or 'no status'}): {detail}", "see the server's own output"))
     return ServerError(message, hint=hint, code=code)

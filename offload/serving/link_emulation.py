@@ -62,7 +62,9 @@ class LinkEmulator:
             self.address = self._child.answer(30.0)["address"]
         except ChildError as failure:
             self._child.kill()
-            raise OffloadError(f"the link emulation did not start: {failure.message}") from failure
+            raise OffloadError(
+                f"the link emulation did not start: {failure.message}", hint="free some memory or ports, then try again"
+            ) from failure
         except BaseException:
             self._child.kill()
             raise

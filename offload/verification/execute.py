@@ -127,7 +127,10 @@ def _check_loaded(
         expected = {tensor: graph.tensor_by_name[tensor].shape for tensor in wanted}
         found = {spec.name: tuple(spec.shape) for spec in told}
         if expected != found:
-            raise OffloadError(f"the server's {name} has {found}, the plan's tail has {expected}")
+            raise OffloadError(
+                f"the server's {name} has {found}, the plan's tail has {expected}",
+                hint="it serves another model under that name: unload it there",
+            )
 
 
 def output_error(outputs: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
