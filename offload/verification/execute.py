@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -89,7 +90,8 @@ def deployed(
                 head = (runtime.load(segments.head.onnx, threads=threads), segments.head.inputs)
             name, tail_bytes, upload_s = None, 0, 0.0
             if segments.tail is not None:
-                name = f"offload-{hashlib.sha256(segments.tail.onnx).hexdigest()[:24]}"
+                # By its content, and this run's own: another run of the same plan unloads its own tail only.
+                name = f"offload-{hashlib.sha256(segments.tail.onnx).hexdigest()[:24]}-{secrets.token_hex(4)}"
                 started = time.perf_counter()
                 loaded.append(name)
                 uploader.upload(name, segments.tail.onnx)

@@ -142,6 +142,16 @@ def test_a_running_server_is_used_as_it_is_and_left_clean(plan_file: Path, works
     assert not [name for name in names if name not in BUILT_IN]
 
 
+def test_two_verifications_at_once_leave_each_other_alone(plan_file: Path, workspace: Workspace) -> None:
+    with EmbeddedServer(threads=1) as server:
+
+        def verify_again() -> None:
+            verify(plan_file, workspace, server=server.address, requests=3)
+
+        found = verify(plan_file, workspace, AtRequest(3, verify_again), server=server.address)
+    assert len(found.chosen.samples) == 12
+
+
 BUILT_IN = {"offload-ping", "offload-probe-up", "offload-probe-down", "offload-profile"}
 
 
