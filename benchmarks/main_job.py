@@ -67,7 +67,7 @@ def main() -> None:
     print("| network | link | device | chosen | sends | predicted | 95 % interval | measured | error | ", end="")
     print("corrected | drift | verdict | tries |")
     print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
-    errors = []
+    errors, inside = [], 0
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder))
         for network in arguments.networks:
@@ -81,9 +81,17 @@ def main() -> None:
                             break
                         sides = profile_sides(spec, workspace)
                     errors.append(found.chosen.error)
+                    inside += predicted_holds_measured(found)
                     print(row(network, rate, slowdown, found, tries), flush=True)
     sizes = [abs(error) for error in errors]
-    print(f"\nmedian error {statistics.median(sizes):.1%}, largest {max(sizes):.1%}, {len(sizes)} cases")
+    print(f"\nmedian error {statistics.median(sizes):.1%}, largest {max(sizes):.1%}, {len(sizes)} cases; ", end="")
+    print(f"the predicted 95 % interval held the measured median in {inside}")
+
+
+def predicted_holds_measured(found: Verification) -> bool:
+    """Whether the measured median lies in the predicted interval."""
+    predicted = found.chosen.option.breakdown.latency_s
+    return predicted.low <= found.chosen.measured["latency_s"].value <= predicted.high
 
 
 def row(network: str, rate: str, slowdown: float, found: Verification, tries: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import model_validator
 
 from offload.artifacts.base import Artifact, Count, Positive, Seconds
-from offload.artifacts.estimate import Estimate, median_estimate
+from offload.artifacts.estimate import CONFIDENCE, Estimate, median_estimate
 from offload.artifacts.link import ProtocolSample
 from offload.graph.model_graph import ModelGraph
 
@@ -78,6 +78,7 @@ class Profile(Artifact):
         groups: The layers as they were executed.
         reference_s: A fixed kernel timed in each round; shows what the machine did meanwhile.
         waited_s: How long the model's threads waited for a core in each round, where the system tells.
+        takes: Which load of the model each round's whole was timed on; empty when the model was loaded once.
         dirty_rounds: Rounds in which something else used the machine; left out of summaries.
         stopped: Why measuring ended.
         precision_reached: Half width of the 95 % interval of the whole's median, as a fraction.
@@ -97,6 +98,7 @@ class Profile(Artifact):
     groups: tuple[KernelGroup, ...]
     reference_s: tuple[Positive, ...]
     waited_s: tuple[Seconds, ...] = ()
+    takes: tuple[int, ...] = ()
     dirty_rounds: tuple[int, ...] = ()
     stopped: Literal["precision", "time cap", "interrupted", "not measured"]
     precision_reached: float | None = None
@@ -108,6 +110,10 @@ class Profile(Artifact):
         rounds = len(self.whole_s)
         if not rounds:
             raise ValueError("it holds no samples")
+        if self.takes and len(self.takes) != rounds:
+            raise ValueError("it has another number of takes than of rounds")
+        if any(not 0 <= i < rounds for i in self.dirty_rounds):
+            raise ValueError("a dirty round is none of its rounds")
         if any(len(group.samples_s) != rounds for group in self.groups):
             raise ValueError("a group has another number of samples than the whole")
         covered = sorted(index for group in self.groups for index in group.layers)
@@ -125,6 +131,27 @@ class Profile(Artifact):
     def whole(self) -> Estimate:
         """The unprofiled whole model, in seconds."""
         return median_estimate([self.whole_s[i] for i in self.clean_rounds])
+
+    @cached_property
+    def repeatability(self) -> float:
+        """Half width, as a fraction, of the 95 % interval in which the whole's median falls when it is loaded again.
+
+        From the medians of the takes (Student's t, for one more observation); without at least three of them, that
+        of the whole's own interval, which knows of no other load.
+        """
+        import numpy as np
+        from scipy.special import stdtrit
+
+        by_take: dict[int, list[float]] = {}
+        for i in self.clean_rounds if self.takes else ():
+            by_take.setdefault(self.takes[i], []).append(self.whole_s[i])
+        count = len(by_take)
+        if count < 3:
+            return self.whole.relative_half_width
+        medians = [float(np.median(samples)) for samples in by_take.values()]
+        quantile = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
+        spread = float(np.std(medians, ddof=1)) * float((1 + 1 / count) ** 0.5)
+        return quantile * spread / self.whole.value
 
     @cached_property
     def raw_sum_s(self) -> float:

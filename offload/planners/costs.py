@@ -17,7 +17,7 @@ def compute_time(profile: Profile, layers: Iterable[int]) -> Estimate:
     """Seconds that a set of layers takes, from the rounds of a profile.
 
     The value is the sum of the closed medians of the groups; the interval is the bootstrap of the per-round sums
-    around it, widened by the uncertainty of the whole that the groups were closed against. Only whole groups
+    around it, widened by how far the whole's median moves when the model is loaded again. Only whole groups
     count: the caller does not tear kernels (see `tears_kernel`).
     """
     import numpy as np
@@ -28,7 +28,7 @@ def compute_time(profile: Profile, layers: Iterable[int]) -> Estimate:
     samples = profile.group_samples_s[:, groups]
     value = float(np.sum(np.median(samples, axis=0)))
     spread = median_estimate(samples.sum(axis=1))
-    relative = 0.0 if profile.source == "assumed" else profile.whole.relative_half_width
+    relative = 0.0 if profile.source == "assumed" else profile.repeatability
     below = ((spread.value - spread.low) ** 2 + (relative * value) ** 2) ** 0.5
     above = ((spread.high - spread.value) ** 2 + (relative * value) ** 2) ** 0.5
     return Estimate(value=value, low=max(0.0, value - below), high=value + above)

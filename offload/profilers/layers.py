@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -26,8 +27,11 @@ from offload.runtimes.onnxruntime import OnnxRuntime
 if TYPE_CHECKING:
     from offload.runtimes.base import Array, Session
 
-_WARM_UP_ROUNDS = 3
-_MIN_ROUNDS = 20
+_WARM_UP_RUNS = 3
+_ROUNDS_A_TAKE = 3
+_LOADING_SHARE = 0.2
+"""Loading the model again and again may take this share of the time cap."""
+_MIN_ROUNDS = 15
 _MAX_ROUNDS = 400
 PAUSE_S = 0.02
 """Requests come one at a time: a run is timed after a rest, not in a loop, where it would be a few percent faster."""
@@ -81,12 +85,11 @@ def profile_model(
     with tempfile.TemporaryDirectory(prefix="offload-profile-") as folder:
         progress.start("optimising")
         feeds = random_feeds(graph)
-        plain = OnnxRuntime().load(onnx, threads=threads)
         profiled = ProfiledSession(onnx, threads=threads, folder=Path(folder))
         blocks = map_kernels(graph, profiled.optimised_model())
         reference = ReferenceKernel(threads=threads)
         progress.finish()
-        rounds = _Rounds(plain, profiled, reference, feeds)
+        rounds = _Rounds(lambda: OnnxRuntime().load(onnx, threads=threads), profiled, reference, feeds)
         stopped = rounds.measure(precision, max_time_s, progress)
         kernel_s = profiled.finish()
     groups = tuple(
@@ -107,6 +110,7 @@ def profile_model(
         groups=groups,
         reference_s=tuple(rounds.reference_s),
         waited_s=tuple(rounds.waited_s),
+        takes=tuple(rounds.takes),
         dirty_rounds=rounds.dirty,
         stopped=stopped,
         precision_reached=rounds.whole.relative_half_width,
@@ -114,19 +118,60 @@ def profile_model(
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Round:
+    """One round of one profile."""
+
+    reference_s: float
+    whole_s: float
+    waited_s: float
+    profiled_s: float
+    profiled_run: int
+    """Which run of the profiled session was timed."""
+    take: int
+    """Which load of the model was timed."""
+
+
 class _Rounds:
     """The interleaved rounds of one profile."""
 
     def __init__(
-        self, plain: Session, profiled: ProfiledSession, reference: ReferenceKernel, feeds: Mapping[str, Array]
+        self,
+        load: Callable[[], Session],
+        profiled: ProfiledSession,
+        reference: ReferenceKernel,
+        feeds: Mapping[str, Array],
     ) -> None:
-        self._plain, self._profiled, self._reference, self._feeds = plain, profiled, reference, feeds
-        self.whole_s: list[float] = []
-        self.profiled_s: list[float] = []
-        self.reference_s: list[float] = []
-        self.waited_s: list[float] = []
-        self.profiled_runs: list[int] = []
-        """Which runs of the profiled session were timed."""
+        self._load, self._profiled, self._reference, self._feeds = load, profiled, reference, feeds
+        self._loading_s = 0.0
+        self._take = -1
+        self._plain = self._next_take()
+        self._done: list[_Round] = []
+        """Whole rounds only: one is added in a single step, so an interrupt cannot leave a part of one."""
+
+    @property
+    def whole_s(self) -> list[float]:
+        return [one.whole_s for one in self._done]
+
+    @property
+    def profiled_s(self) -> list[float]:
+        return [one.profiled_s for one in self._done]
+
+    @property
+    def reference_s(self) -> list[float]:
+        return [one.reference_s for one in self._done]
+
+    @property
+    def waited_s(self) -> list[float]:
+        return [one.waited_s for one in self._done]
+
+    @property
+    def profiled_runs(self) -> list[int]:
+        return [one.profiled_run for one in self._done]
+
+    @property
+    def takes(self) -> list[int]:
+        return [one.take for one in self._done]
 
     @property
     def dirty(self) -> tuple[int, ...]:
@@ -146,13 +191,14 @@ class _Rounds:
     ) -> Literal["precision", "time cap", "interrupted"]:
         """Rounds until the precision or the time cap is reached; an interrupt keeps what was measured."""
         progress.start("measuring", _MIN_ROUNDS)
-        for _ in range(_WARM_UP_ROUNDS):
+        for _ in range(_WARM_UP_RUNS):
             self._profiled.run(self._feeds)
-            self._plain.run(self._feeds)
         started = time.perf_counter()
         try:
             while len(self.whole_s) < _MAX_ROUNDS:
                 self._one_round()
+                if len(self._done) % _ROUNDS_A_TAKE == 0 and self._loading_s < _LOADING_SHARE * max_time_s:
+                    self._plain = self._next_take()
                 count = len(self.whole_s)
                 elapsed = time.perf_counter() - started
                 if len(self.clean_s) >= _MIN_ROUNDS and self.whole.relative_half_width <= precision:
@@ -168,21 +214,40 @@ class _Rounds:
             progress.finish()
         return "time cap"
 
+    def _next_take(self) -> Session:
+        """The model loaded anew and warm: where it lands in memory makes a difference that no rest of a run shows."""
+        started = time.perf_counter()
+        session = self._load()
+        for _ in range(_WARM_UP_RUNS):
+            session.run(self._feeds)
+        self._loading_s += time.perf_counter() - started
+        self._take += 1
+        return session
+
     def _one_round(self) -> None:
-        self.reference_s.append(self._reference.time_once())
+        reference_s = self._reference.time_once()
         self._plain.run(self._feeds)
         time.sleep(PAUSE_S)
         waited = waited_s()
         started = time.perf_counter()
         self._plain.run(self._feeds)
-        self.whole_s.append(time.perf_counter() - started)
-        self.waited_s.append(max(0.0, waited_s() - waited))
+        whole_s = time.perf_counter() - started
+        waited = max(0.0, waited_s() - waited)
         self._profiled.run(self._feeds)
         time.sleep(PAUSE_S)
         started = time.perf_counter()
         run = self._profiled.run(self._feeds)
-        self.profiled_s.append(time.perf_counter() - started)
-        self.profiled_runs.append(run)
+        profiled_s = time.perf_counter() - started
+        self._done.append(
+            _Round(
+                reference_s=reference_s,
+                whole_s=whole_s,
+                waited_s=waited,
+                profiled_s=profiled_s,
+                profiled_run=run,
+                take=self._take,
+            )
+        )
 
     def _expected_rounds(self, precision: float, max_time_s: float, elapsed_s: float) -> float:
         """Rounds it will take: an interval shrinks with the square root of their number."""

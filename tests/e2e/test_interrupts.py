@@ -112,6 +112,22 @@ def test_a_killed_verification_takes_its_children_along(start: Start, plan_file:
     assert not alive
 
 
+@pytest.mark.parametrize("moment_s", [1.0, 1.013, 1.027])
+def test_an_interrupt_in_the_middle_of_a_round_keeps_the_rounds_before_it(
+    start: Start, model_file: Path, folders: Path, tmp_path: Path, moment_s: float
+) -> None:
+    output = tmp_path / "profile.json"
+    process = start("profile", str(model_file), "--threads", "1", "--precision", "0.0001%", "-o", str(output))
+    said(process, "measuring")
+    time.sleep(moment_s)
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=20)
+    assert process.returncode == 130, rest
+    assert "error: interrupted" in rest
+    assert Profile.load(output).stopped == "interrupted"
+    assert not list(folders.glob("offload-*"))
+
+
 def test_an_interrupt_while_the_protocol_is_measured_keeps_the_profile(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,21 @@ def test_dirty_rounds_are_left_out_of_summaries() -> None:
     assert dirty.whole.value == pytest.approx(0.010)
 
 
+def test_repeatability_is_students_interval_for_one_more_take() -> None:
+    profile = closed([0.010], [1], whole_s=0.010, rounds=6)
+    update = {"whole_s": (0.0100, 0.0100, 0.0101, 0.0101, 0.0099, 0.0099), "takes": (0, 0, 1, 1, 2, 2)}
+    three = Profile.model_validate(profile.model_dump() | update)
+    assert three.repeatability == pytest.approx(4.302653 * 0.01 * (4 / 3) ** 0.5, rel=1e-4)
+    two = Profile.model_validate(profile.model_dump() | update | {"takes": (0, 0, 0, 1, 1, 1)})
+    assert two.repeatability == two.whole.relative_half_width
+
+
+@pytest.mark.parametrize("update", [{"takes": (0, 1)}, {"dirty_rounds": (5,)}])
+def test_rounds_that_do_not_exist_are_refused(update: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="round"):
+        Profile.model_validate(closed([0.010], [1], whole_s=0.010).model_dump() | update)
+
+
 def test_a_round_is_dirty_when_its_reference_is_slow_or_its_threads_waited() -> None:
     assert dirty_rounds([1.0, 1.0, 1.3, 1.0], [1.0] * 4, [0.0, 0.05, 0.0, 0.01]) == (1, 2)
     assert dirty_rounds([], [], []) == ()
