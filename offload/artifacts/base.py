@@ -14,10 +14,12 @@ from offload.environment import Environment, current_environment
 from offload.errors import OffloadError
 from offload.version import __version__
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_MOST = 1e15
+"""Beyond any figure that can be true, and far from where arithmetic overflows."""
+Seconds = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]
 """A duration that can be true: finite and not negative."""
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-"""A finite number above zero."""
+Positive = Annotated[float, Field(gt=0, le=_MOST, allow_inf_nan=False)]
+"""A number above zero that can be true."""
 Count = Annotated[int, Field(ge=1)]
 """How many of what there is at least one of."""
 

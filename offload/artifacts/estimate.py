@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import FiniteFloat
+
 CONFIDENCE = 0.95
 _RESAMPLES = 400
 
@@ -13,9 +15,9 @@ _RESAMPLES = 400
 class Estimate:
     """A value and the interval that holds it with CONFIDENCE; the unit is that of the field it stands in."""
 
-    value: float
-    low: float
-    high: float
+    value: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
 
     @classmethod
     def exactly(cls, value: float) -> Estimate:

@@ -72,6 +72,12 @@ def _warnings(problem: Problem) -> tuple[str, ...]:
             f"the server's times are assumed from published peak rates ({problem.server.server_preset}), not measured: "
             "give --server a profile made there, or HOST:PORT"
         )
+    for side, profile in (("device", problem.device), ("server", problem.server)):
+        if profile.stopped in ("interrupted", "time cap"):
+            found.append(
+                f"the {side}'s profile ended ({profile.stopped}) before it was as precise as asked: "
+                "profile again, or raise --max-time"
+            )
     if not problem.device.protocol:
         found.append("the serving protocol's own cost is not in the device's profile and counts as zero: profile again")
     radio = problem.radio

@@ -48,6 +48,7 @@ def test_json_round_trip(artifact: Profile | Plan | Verification) -> None:
         (edited(whole_s=[0.0] * 5), "whole_s"),
         (edited(whole_s=[float("nan")] * 5), "NaN is not JSON"),
         (edited(whole_s=[float("inf")] * 5), "Infinity is not JSON"),
+        (edited(whole_s=[1e308] * 5), "whole_s.0"),
         (edited(whole_s=[1.0] * 5).replace("1.0", "1e999"), "whole_s"),
         (edited(whole_s=[1.0]), "another number of samples"),
         (edited(groups=[]), "cover each layer"),
