@@ -31,7 +31,7 @@ OUTPUT_TOLERANCE = 1e-3
 """Largest accepted difference of an output from the whole model's, relative to the largest magnitude of that output:
 above what the order of float32 additions changes between machines, far below what a wrong tensor does."""
 _WARM_UP_REQUESTS = 3
-_WINDOW_REQUESTS = 10
+WINDOW_REQUESTS = 10
 _STABLE_WINDOWS = 3
 _STABLE_WITHIN = 0.1
 _BASELINE_EVERY = 3
@@ -170,14 +170,14 @@ def check_outputs(one: Deployed, feeds: Mapping[str, Array], expected: Mapping[s
     return error
 
 
-def is_stable(latencies_s: Sequence[float]) -> bool:
+def is_stable(latencies_s: Sequence[float], *, window: int = WINDOW_REQUESTS) -> bool:
     """Whether the last three windows' medians are within 10 % of their mean, as perf_analyzer means stable."""
     import numpy as np
 
-    needed = _STABLE_WINDOWS * _WINDOW_REQUESTS
-    if len(latencies_s) < needed:
+    needed = _STABLE_WINDOWS * window
+    if not window or len(latencies_s) < needed:
         return False
-    medians = np.median(np.reshape(latencies_s[-needed:], (_STABLE_WINDOWS, _WINDOW_REQUESTS)), axis=1)
+    medians = np.median(np.reshape(latencies_s[-needed:], (_STABLE_WINDOWS, window)), axis=1)
     return bool(np.all(np.abs(medians / medians.mean() - 1) <= _STABLE_WITHIN))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offload.artifacts.plan import Option, Party, Plan
-from offload.artifacts.verification import Drift, Measurement, Verdict, Verification
+from offload.artifacts.verification import Drift, Measurement, RequestSample, Verdict, Verification
 from offload.codecs.catalogue import CODECS
 from offload.environment import physical_cores
 from offload.errors import OffloadError
@@ -22,7 +22,7 @@ from offload.serving.client import ServerClient
 from offload.serving.embedded import EmbeddedServer
 from offload.serving.link_emulation import LinkEmulator, LinkShape
 from offload.units import format_duration, format_rate
-from offload.verification.execute import OUTPUT_TOLERANCE, check_outputs, deployed, is_stable, measure
+from offload.verification.execute import OUTPUT_TOLERANCE, WINDOW_REQUESTS, check_outputs, deployed, is_stable, measure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +106,7 @@ def verify_plan(
 
             rows = measure(ready, feeds, requests=requests, between=time_references, progress=progress)
     by_layers = {
-        one.option.device_layers: Measurement(
-            option=one.option, samples=samples, stable=is_stable([sample.latency_s for sample in samples])
-        )
+        one.option.device_layers: Measurement(option=one.option, samples=samples, stable=_stable(samples))
         for one, samples in zip(ready, rows, strict=True)
     }
     chosen = by_layers[plan.chosen.device_layers]
@@ -153,6 +151,11 @@ def _check_executable(plan: Plan, graph: ModelGraph) -> None:
                 f"the plan is damaged: the model cannot be divided like this: {option.words}",
                 hint="make the plan again with `offload plan --bw 450mbps`",
             )
+
+
+def _stable(samples: Sequence[RequestSample]) -> bool:
+    """In windows of ten requests, or of a third of them where there are fewer: baselines are asked less often."""
+    return is_stable([one.latency_s for one in samples], window=min(WINDOW_REQUESTS, len(samples) // 3))
 
 
 def _distinct(options: list[Option]) -> list[Option]:

@@ -56,6 +56,8 @@ def test_three_windows_within_ten_percent_are_stable() -> None:
     assert is_stable([1.0] * 30)
     assert is_stable([9.0] * 10 + [1.0] * 10 + [1.1] * 10 + [1.05] * 10)
     assert not is_stable([1.0] * 20 + [1.3] * 10)
+    assert is_stable([1.0] * 9, window=3)
+    assert not is_stable([1.0], window=0)
 
 
 def test_output_errors_are_relative_to_the_largest_value() -> None:
