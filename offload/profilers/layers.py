@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,7 +19,7 @@ from offload.artifacts.profile import KernelGroup, ModelIdentity, Profile, Runti
 from offload.errors import OffloadError
 from offload.graph.model_graph import ModelGraph
 from offload.profilers.kernel_mapping import map_kernels
-from offload.profilers.kernels import ProfiledSession, optimised_model
+from offload.profilers.kernels import ProfiledSession
 from offload.profilers.reference import ReferenceKernel, dirty_rounds, waited_s
 from offload.progress import NullProgress, Progress
 from offload.runtimes.onnxruntime import OnnxRuntime
@@ -85,21 +85,18 @@ def profile_model(
     with tempfile.TemporaryDirectory(prefix="offload-profile-") as folder:
         progress.start("optimising")
         feeds = random_feeds(graph)
-        blocks = map_kernels(graph, optimised_model(onnx, threads=threads, folder=Path(folder)))
-        rounds = _Rounds(
-            lambda: OnnxRuntime().load(onnx, threads=threads),
-            lambda: ProfiledSession(onnx, threads=threads, folder=Path(folder)),
-            ReferenceKernel(threads=threads),
-            feeds,
-        )
+        profiled = ProfiledSession(onnx, threads=threads, folder=Path(folder))
+        blocks = map_kernels(graph, profiled.optimised_model())
+        reference = ReferenceKernel(threads=threads)
         progress.finish()
+        rounds = _Rounds(lambda: OnnxRuntime().load(onnx, threads=threads), profiled, reference, feeds)
         stopped = rounds.measure(precision, max_time_s, progress)
-        kernel_s = rounds.finish()
+        kernel_s = profiled.finish()
     groups = tuple(
         KernelGroup(
             layers=block.layers,
             kernels=len(block.kernels),
-            samples_s=_sum_samples(block.kernels, kernel_s, rounds.profiled_runs),
+            samples_s=_sum_samples([kernel_s.get(name, []) for name in block.kernels], rounds.profiled_runs),
         )
         for block in blocks
     )
@@ -141,13 +138,13 @@ class _Rounds:
     def __init__(
         self,
         load: Callable[[], Session],
-        load_profiled: Callable[[], ProfiledSession],
+        profiled: ProfiledSession,
         reference: ReferenceKernel,
         feeds: Mapping[str, Array],
     ) -> None:
-        self._load, self._load_profiled, self._reference, self._feeds = load, load_profiled, reference, feeds
+        self._load, self._profiled, self._reference, self._feeds = load, profiled, reference, feeds
         self._loading_s = 0.0
-        self._takes: list[ProfiledSession] = []
+        self._take = -1
         self._plain = self._next_take()
         self._done: list[_Round] = []
         """Whole rounds only: one is added in a single step, so an interrupt cannot leave a part of one."""
@@ -169,8 +166,8 @@ class _Rounds:
         return [one.waited_s for one in self._done]
 
     @property
-    def profiled_runs(self) -> list[tuple[int, int]]:
-        return [(one.take, one.profiled_run) for one in self._done]
+    def profiled_runs(self) -> list[int]:
+        return [one.profiled_run for one in self._done]
 
     @property
     def takes(self) -> list[int]:
@@ -194,12 +191,13 @@ class _Rounds:
     ) -> Literal["precision", "time cap", "interrupted"]:
         """Rounds until the precision or the time cap is reached; an interrupt keeps what was measured."""
         progress.start("measuring", _MIN_ROUNDS)
+        for _ in range(_WARM_UP_RUNS):
+            self._profiled.run(self._feeds)
         started = time.perf_counter()
         try:
             while len(self.whole_s) < _MAX_ROUNDS:
                 self._one_round()
                 if len(self._done) % _ROUNDS_A_TAKE == 0 and self._loading_s < _LOADING_SHARE * max_time_s:
-                    self._takes[-1].finish()
                     self._plain = self._next_take()
                 count = len(self.whole_s)
                 elapsed = time.perf_counter() - started
@@ -216,23 +214,17 @@ class _Rounds:
             progress.finish()
         return "time cap"
 
-    def finish(self) -> list[dict[str, list[float]]]:
-        """Kernel times of every take, by name, one sample a run; no round may follow."""
-        return [profiled.finish() for profiled in self._takes]
-
     def _next_take(self) -> Session:
-        """The model loaded anew and warm: where it lands in memory makes a difference that no number of runs shows."""
+        """The model loaded anew and warm: where it lands in memory makes a difference that no rest of a run shows."""
         started = time.perf_counter()
-        plain, profiled = self._load(), self._load_profiled()
+        session = self._load()
         for _ in range(_WARM_UP_RUNS):
-            plain.run(self._feeds)
-            profiled.run(self._feeds)
-        self._takes.append(profiled)
+            session.run(self._feeds)
         self._loading_s += time.perf_counter() - started
-        return plain
+        self._take += 1
+        return session
 
     def _one_round(self) -> None:
-        profiled = self._takes[-1]
         reference_s = self._reference.time_once()
         self._plain.run(self._feeds)
         time.sleep(PAUSE_S)
@@ -241,10 +233,10 @@ class _Rounds:
         self._plain.run(self._feeds)
         whole_s = time.perf_counter() - started
         waited = max(0.0, waited_s() - waited)
-        profiled.run(self._feeds)
+        self._profiled.run(self._feeds)
         time.sleep(PAUSE_S)
         started = time.perf_counter()
-        run = profiled.run(self._feeds)
+        run = self._profiled.run(self._feeds)
         profiled_s = time.perf_counter() - started
         self._done.append(
             _Round(
@@ -253,7 +245,7 @@ class _Rounds:
                 waited_s=waited,
                 profiled_s=profiled_s,
                 profiled_run=run,
-                take=len(self._takes) - 1,
+                take=self._take,
             )
         )
 
@@ -265,18 +257,15 @@ class _Rounds:
         return max(count + 1.0, min(max(wanted, _MIN_ROUNDS), affordable, _MAX_ROUNDS))
 
 
-def _sum_samples(
-    kernels: Sequence[str], kernel_s: Sequence[Mapping[str, list[float]]], runs: Sequence[tuple[int, int]]
-) -> tuple[float, ...]:
-    """Seconds of a group in each of `runs` (take, run of that take): the sum of its kernels.
+def _sum_samples(per_kernel: list[list[float]], runs: list[int]) -> tuple[float, ...]:
+    """Seconds of a group in each of `runs`: the sum of its kernels.
 
     Raises:
         OffloadError: a kernel did not run in every one, as inside a branch or a loop.
     """
-    try:
-        return tuple(sum(kernel_s[take][name][run] for name in kernels) for take, run in runs)
-    except (KeyError, IndexError) as error:
+    if any(len(samples) <= runs[-1] for samples in per_kernel):
         raise OffloadError(
             "the runtime's profiler did not report every kernel in every run",
             hint="models whose work depends on their input cannot be profiled layer by layer",
-        ) from error
+        )
+    return tuple(sum(samples[run] for samples in per_kernel) for run in runs)
