@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from offload.artifacts.verification import Drift
+from offload.artifacts.verification import Drift, Verification
 from offload.verification.execute import is_stable, output_error
 from offload.verification.verify import plan_link, verdict_of
 from tests import synthetic
@@ -24,31 +24,31 @@ def test_out_of_tolerance_on_machines_that_stayed_as_they_were(factor: float) ->
 
 
 def test_a_machine_that_changed_is_no_ground_for_a_verdict() -> None:
-    made = synthetic.plan()
-    drifts = {"device_drift": SLOWER, "server_drift": SLOWER}
-    changed = synthetic.verification(factor=1.33, **drifts)
+    changed = synthetic.verification(factor=1.33, device_drift=SLOWER, server_drift=SLOWER)
     assert verdict_of(changed) == "cannot tell"
     assert changed.drift == pytest.approx(0.33)
-    assert made.chosen.breakdown.latency_s.value > 0
 
 
-def test_only_machines_that_the_plan_computes_on_count() -> None:
+def with_chosen(place: str, **changes: object) -> Verification:
+    """A verification in which everything took a third longer and one side was chosen."""
     made = synthetic.plan()
-    unused = {"device": "server_drift", "server": "device_drift"}.get(made.chosen.place)
-    if unused is None:
-        pytest.fail("the synthetic plan should keep everything on one side")
+    option = made.device_only if place == "device" else made.server_only
+    return synthetic.verification(factor=1.33, chosen=synthetic.measurement(option, factor=1.33), **changes)
+
+
+@pytest.mark.parametrize(("place", "unused"), [("device", "server_drift"), ("server", "device_drift")])
+def test_only_machines_that_the_plan_computes_on_count(place: str, unused: str) -> None:
     quiet = {"device_drift": None, "server_drift": None} | {unused: SLOWER}
-    assert synthetic.verification(factor=1.33, **quiet).drift == 0
+    assert with_chosen(place, **quiet).drift == 0
 
 
 def test_the_corrected_error_takes_out_what_the_whole_model_shows() -> None:
-    everything_slower = synthetic.verification(factor=1.33)
-    assert everything_slower.chosen.error == pytest.approx(0.33)
-    network = everything_slower.chosen.option.breakdown.uplink_s.value
-    if network == 0:
-        assert everything_slower.corrected_error == pytest.approx(0.0, abs=1e-9)
-    else:
-        assert 0 < everything_slower.corrected_error < 0.33
+    assert with_chosen("device").chosen.error == pytest.approx(0.33)
+    assert with_chosen("device").corrected_error == pytest.approx(0.0, abs=1e-9)
+    server = with_chosen("server")
+    predicted = server.chosen.option.breakdown
+    slower = predicted.latency_s.value + 0.33 * predicted.server_s.value
+    assert server.corrected_error == pytest.approx(1.33 * predicted.latency_s.value / slower - 1)
 
 
 def test_three_windows_within_ten_percent_are_stable() -> None:
