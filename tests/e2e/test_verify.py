@@ -23,6 +23,8 @@ from offload.graph.cuts import make_cut
 from offload.models.load import load_model
 from offload.planners.words import describe
 from offload.progress import NullProgress
+from offload.runtimes.base import Session
+from offload.runtimes.onnxruntime import OnnxRuntime
 from offload.serving.client import ServerClient
 from offload.serving.embedded import EmbeddedServer
 from offload.serving.server import ServeSettings
@@ -125,11 +127,32 @@ def test_a_plan_is_executed_and_every_field_measured(plan_file: Path, workspace:
     assert found.verdict == verdict_of(found)
 
 
-def test_a_slower_device_is_emulated(plan_file: Path, workspace: Workspace) -> None:
-    fast = verify(plan_file, workspace, requests=6)
+def test_a_slower_device_is_emulated_by_repeating_its_work(
+    plan_file: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = []
+
+    class CountedSession:
+        def __init__(self, session: Session) -> None:
+            self.session, self.runs = session, 0
+
+        def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            self.runs += 1
+            return self.session.run(feeds)
+
+    def load(self: OnnxRuntime, onnx: bytes, *, threads: int) -> Session:
+        sessions.append(CountedSession(loaded(self, onnx, threads=threads)))
+        return sessions[-1]
+
+    loaded = OnnxRuntime.load
+    monkeypatch.setattr(OnnxRuntime, "load", load)
     slow = verify(plan_file, workspace, requests=6, device_slowdown=50.0)
-    assert slow.device_only.measured["latency_s"].value > 10 * fast.device_only.measured["latency_s"].value
     assert any("slowed" in warning for warning in slow.warnings)
+    checked_and_warmed_up = 1 + 3
+    whole, chosen, device_only, *_references = (session.runs for session in sessions)
+    assert whole == 1
+    assert chosen == 50 * (checked_and_warmed_up + len(slow.chosen.samples))
+    assert device_only == 50 * (checked_and_warmed_up + len(slow.device_only.samples))
 
 
 def test_a_running_server_is_used_as_it_is_and_left_clean(plan_file: Path, workspace: Workspace) -> None:
