@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from offload.artifacts.breakdown import Breakdown
 from offload.artifacts.estimate import Estimate, add, median_estimate
@@ -41,6 +42,87 @@ def tears_kernel(profile: Profile, cut: Cut) -> bool:
     pass it over.
     """
     return any(0 < sum(index in cut.device for index in group.layers) < len(group.layers) for group in profile.groups)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearCosts:
+    """The objective of `predict` as a sum over layers and tensors, for algorithms; seconds or joules."""
+
+    device: tuple[float, ...]
+    """Cost of each layer on the device. A kernel's whole cost stands at its first layer."""
+    server: tuple[float, ...]
+    """Cost of each layer on the server, likewise."""
+    up: Mapping[str, float]
+    """Cost of sending each tensor to the server, once however many layers read it."""
+    down: Mapping[str, float]
+    """Cost of each of the model's outputs coming back when the server made it."""
+    offload_fixed: float
+    """Paid once when any layer runs on the server."""
+    units: tuple[tuple[int, ...], ...]
+    """Layers that must stay on one side: the kernels, of more than one layer, of both sides; they may overlap."""
+
+    def of(self, cut: Cut) -> float:
+        """The sum for a cut that tears no unit."""
+        here = sum(self.device[index] for index in cut.device)
+        if len(cut.device) == len(self.device):
+            return here
+        there = sum(cost for index, cost in enumerate(self.server) if index not in cut.device)
+        moved = sum(self.up[name] for name in cut.crossing) + sum(self.down[name] for name in cut.returning)
+        return here + there + moved + self.offload_fixed
+
+
+def linear_costs(problem: Problem) -> LinearCosts:
+    """The coefficients that add up to the objective of `predict` for every cut that tears no kernel."""
+    if problem.target == "latency":
+        return _linear(problem, device=problem.device_slowdown, server=1.0, radio_j_per_byte=None)
+    power, radio, uplink_bps = problem.device.power_w, problem.radio, problem.link.uplink_bps
+    if power is None or radio is None:
+        raise ValueError("the energy target needs a power and a radio; check_problem refuses it without them")
+    return _linear(
+        problem,
+        device=power * problem.device_slowdown,
+        server=0.0,
+        radio_j_per_byte=radio.uplink_w(uplink_bps) * 8 / uplink_bps,
+    )
+
+
+def _linear(problem: Problem, *, device: float, server: float, radio_j_per_byte: float | None) -> LinearCosts:
+    link, protocol, tensors = problem.link, problem.protocol, problem.graph.tensors
+    if radio_j_per_byte is None:
+        up = (protocol.encode.at, lambda size: link.uplink_s(size, protocol.uplink), protocol.decode.at)
+        fixed_up, per_byte_up = (sum(line) for line in zip(*map(_affine, up), strict=True))
+        fixed_down, per_byte_down = _affine(lambda size: link.downlink_s(size, protocol.downlink))
+    else:
+        fixed_up, per_byte_up, fixed_down, per_byte_down = 0.0, radio_j_per_byte, 0.0, 0.0
+    return LinearCosts(
+        device=tuple(cost * device for cost in _layer_seconds(problem.device)),
+        server=tuple(cost * server for cost in _layer_seconds(problem.server)),
+        up={tensor.name: per_byte_up * tensor.size_bytes for tensor in tensors},
+        down={tensor.name: per_byte_down * tensor.size_bytes for tensor in tensors},
+        offload_fixed=fixed_up + fixed_down,
+        units=tuple(
+            group.layers
+            for profile in (problem.device, problem.server)
+            for group in profile.groups
+            if len(group.layers) > 1
+        ),
+    )
+
+
+def _layer_seconds(profile: Profile) -> list[float]:
+    import numpy as np
+
+    medians = np.median(profile.group_samples_s, axis=0)
+    costs = [0.0] * len(profile.graph.layers)
+    for group, median in zip(profile.groups, medians, strict=True):
+        costs[group.layers[0]] = float(median)
+    return costs
+
+
+def _affine(seconds: Callable[[int], Estimate]) -> tuple[float, float]:
+    """The fixed part and the slope of what is affine in bytes."""
+    size, fixed = 1_000_000_000, seconds(0).value
+    return fixed, (seconds(size).value - fixed) / size
 
 
 def predict(problem: Problem, cut: Cut) -> Breakdown:
