@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Literal, Protocol
 
 from offload.artifacts.link import Link, ProtocolCost
 from offload.artifacts.plan import Option, Radio, Target
 from offload.artifacts.profile import Profile
 from offload.errors import OffloadError
 from offload.graph.model_graph import ModelGraph
+
+
+Side = Literal["device", "server"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constraints:
+    """What a cut must keep to, whatever it costs; all None and no pins: every legal cut is allowed."""
+
+    max_latency_s: float | None = None
+    """The most one request may take."""
+    max_energy_j: float | None = None
+    """The most one request may draw on the device."""
+    device_memory_bytes: float | None = None
+    """The most that the weights and live tensors of the device's layers may occupy."""
+    server_memory_bytes: float | None = None
+    """Likewise for the server's layers."""
+    pins: Mapping[int, Side] = field(default_factory=dict)
+    """Layer index to the side it must run on."""
+    private_depth: int | None = None
+    """Index of a layer: the raw input and every tensor above this layer's own output never leave the device."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a limit is set, besides pins and privacy, that a cut may break."""
+        limits = (self.max_latency_s, self.max_energy_j, self.device_memory_bytes, self.server_memory_bytes)
+        return any(limit is not None for limit in limits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +52,13 @@ class Problem:
     radio: Radio | None = None
     device_slowdown: float = 1.0
     """Every layer takes this many times longer on the device than profiled."""
+    device_load: float = 1.0
+    """Computing takes this many times longer on the device, because other work runs there."""
+    server_load: float = 1.0
+    """Computing takes this many times longer on the server, because other work runs there."""
+    paper_energy: bool = False
+    """Charge only the paper's two terms of energy: computing on the device, and sending."""
+    constraints: Constraints = field(default_factory=Constraints)
 
     @property
     def graph(self) -> ModelGraph:
