@@ -13,7 +13,6 @@ from offload.artifacts.profile import Profile
 from offload.errors import OffloadError
 from offload.graph.model_graph import ModelGraph
 
-
 Side = Literal["device", "server"]
 
 
@@ -87,7 +86,7 @@ def check_problem(problem: Problem) -> None:
         OffloadError: two models, batches or precisions, or a target without the figures it needs.
     """
     device, server = problem.device.model, problem.server.model
-    for field, ours, theirs in (
+    for what, ours, theirs in (
         ("model", device.name, server.name),
         ("batch", device.batch, server.batch),
         ("precision", device.precision, server.precision),
@@ -95,7 +94,7 @@ def check_problem(problem: Problem) -> None:
     ):
         if ours != theirs:
             raise OffloadError(
-                f"the device's profile has {field} {ours}, the server's {theirs}",
+                f"the device's profile has {what} {ours}, the server's {theirs}",
                 hint="profile the same model, with the same options, on both sides",
             )
     if problem.target == "energy":
