@@ -18,6 +18,9 @@ _BYTES = {
     "B": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9,
     "KiB": 1024.0, "MiB": 1024.0**2, "GiB": 1024.0**3,
 }  # fmt: skip
+_JOULES = {"uJ": 1e-6, "µJ": 1e-6, "mJ": 1e-3, "J": 1.0, "kJ": 1e3, "mWh": 3.6, "Wh": 3600.0}
+_COULOMBS = {"mAh": 3.6, "Ah": 3600.0}
+_VOLTS = {"mV": 1e-3, "V": 1.0}
 _WATTS = {"mW": 1e-3, "W": 1.0, "kW": 1e3}
 _BITS_PER_SECOND = {
     "bps": 1.0, "kbps": 1e3, "mbps": 1e6, "gbps": 1e9, "Kbps": 1e3, "Mbps": 1e6, "Gbps": 1e9,
@@ -36,7 +39,7 @@ def _parse(text: str, units: dict[str, float], what: str, example: str, *, allow
         raise UsageError(f"{text!r} has no unit, {what} needs one", hint=f"write it like {example}")
     if unit not in units:
         raise UsageError(
-            f"{text!r}: {unit!r} is not a unit of {what.removeprefix('a ')}", hint="use one of " + ", ".join(units)
+            f"{text!r}: {unit!r} is not a unit of {what.removeprefix('an ').removeprefix('a ')}", hint="use one of " + ", ".join(units)
         )
     value = number * units[unit]
     if not math.isfinite(value) or value < 0 or (value == 0 and not allow_zero):
@@ -65,6 +68,23 @@ def parse_rate(text: str) -> float:
 def parse_power(text: str) -> float:
     """Watts from text such as `3.2W`; raises UsageError on anything else."""
     return _parse(text, _WATTS, "a power", "3.2W", allow_zero=False)
+
+
+def parse_energy(text: str) -> float:
+    """Joules from text such as `0.2J` or `15Wh`; raises UsageError on anything else."""
+    return _parse(text, _JOULES, "an energy", "0.2J", allow_zero=False)
+
+
+def parse_battery(text: str) -> float:
+    """Joules in a full battery, from `3000mAh,3.85V` (charge times voltage) or `11.6Wh`; raises UsageError otherwise."""
+    charge, comma, voltage = text.partition(",")
+    if not comma and any(text.strip().endswith(unit) for unit in _COULOMBS):
+        raise UsageError(f"{text!r} is a charge, which is no energy without a voltage", hint=f"write {text},3.85V")
+    if not comma:
+        return _parse(text, _JOULES, "a battery", "3000mAh,3.85V", allow_zero=False)
+    return _parse(charge, _COULOMBS, "a charge", "3000mAh,3.85V", allow_zero=False) * _parse(
+        voltage, _VOLTS, "a voltage", "3000mAh,3.85V", allow_zero=False
+    )
 
 
 def parse_fraction(text: str) -> float:
@@ -106,6 +126,8 @@ def format_rate(bits_per_second: float) -> str:
 
 def format_energy(joules: float) -> str:
     """Joules as people read them: `134 mJ`."""
+    if abs(joules) >= 10_000:
+        return f"{joules / 1e3:.1f} kJ"
     if abs(joules) >= 1:
         return f"{joules:.2f} J"
     return f"{joules * 1e3:.3g} mJ"

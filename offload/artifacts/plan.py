@@ -50,18 +50,33 @@ class Party:
 
 @dataclass(frozen=True, kw_only=True)
 class Radio:
-    """Power while sending: `alpha_w_per_bps * rate + beta_w`."""
+    """Power while sending and receiving: `alpha * rate + beta`, each direction with its own alpha.
+
+    Two kinds of figures must not be mixed. Those of the radio alone come on top of what the device draws when
+    idle; those of the whole device (`whole_device`) include it, so idle power is not added while they apply.
+    """
 
     name: str
-    alpha_w_per_bps: float
-    beta_w: float
-    fitted_to_bps: float
-    """The fastest rate the published fit covers; beyond it the power is held."""
+    alpha_w_per_bps: Seconds
+    """Of sending."""
+    beta_w: Seconds
+    fitted_to_bps: Positive
+    """The fastest rate of sending that the published fit covers; beyond it the power is held."""
     source: str
+    down_alpha_w_per_bps: Seconds | None = None
+    """Of receiving; None when it is not published: then receiving counts as `beta_w`, whatever the rate."""
+    down_fitted_to_bps: Positive | None = None
+    whole_device: bool = False
 
     def uplink_w(self, rate_bps: float) -> float:
         """Watts while sending at `rate_bps`."""
         return self.alpha_w_per_bps * min(rate_bps, self.fitted_to_bps) + self.beta_w
+
+    def downlink_w(self, rate_bps: float) -> float:
+        """Watts while receiving at `rate_bps`."""
+        if self.down_alpha_w_per_bps is None or self.down_fitted_to_bps is None:
+            return self.beta_w
+        return self.down_alpha_w_per_bps * min(rate_bps, self.down_fitted_to_bps) + self.beta_w
 
 
 class Plan(Artifact):

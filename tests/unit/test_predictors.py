@@ -23,9 +23,28 @@ def test_radios_reach_the_published_power_at_the_published_rate(name: str, up_bp
     assert "JointDNN" in radio.source
 
 
+@pytest.mark.parametrize(
+    ("name", "down_bps", "watts"), [("wifi", 54.97e6, 7.6643), ("lte", 13.76e6, 2.0031), ("3g", 2.03e6, 1.0658)]
+)
+def test_radios_receive_at_the_published_power(name: str, down_bps: float, watts: float) -> None:
+    radio = load_radio(name)
+    assert radio.downlink_w(down_bps) == pytest.approx(watts, abs=1e-4)
+    assert radio.downlink_w(100 * down_bps) == radio.downlink_w(down_bps)
+    assert not radio.whole_device
+
+
+def test_whole_phone_figures_are_kept_apart() -> None:
+    for name, up_bps, watts in (("5g-low-band", 40e6, 4.487), ("5g-mmwave", 190e6, 7.3512)):
+        radio = load_radio(name)
+        assert radio.whole_device
+        assert radio.uplink_w(up_bps) == pytest.approx(watts)
+        assert radio.downlink_w(1e9) == radio.beta_w, "receiving was not in the source: the base power is held"
+        assert "whole phone" in radio.source
+
+
 def test_radios_are_found_in_any_case_and_an_unknown_one_names_the_known() -> None:
     assert load_radio("Wifi").name == "wifi"
-    assert set(radio_names()) == {"wifi", "lte", "3g"}
+    assert set(radio_names()) == {"wifi", "lte", "3g", "5g-low-band", "5g-mmwave"}
     with pytest.raises(OffloadError) as raised:
         load_radio("wify")
     assert "wifi" in raised.value.hint

@@ -48,6 +48,40 @@ def test_power_is_watts_and_a_percentage_is_a_fraction() -> None:
     assert units.parse_fraction("2%") == 0.02
 
 
+@pytest.mark.parametrize(
+    ("text", "energy_j"), [("0.2J", 0.2), ("134mJ", 0.134), ("1Wh", 3600.0), ("500mWh", 1800.0), ("3kJ", 3000.0)]
+)
+def test_energy_is_joules(text: str, energy_j: float) -> None:
+    assert units.parse_energy(text) == pytest.approx(energy_j)
+
+
+@pytest.mark.parametrize(
+    ("text", "energy_j"),
+    [("3000mAh,3.85V", 41_580.0), ("3Ah, 3850mV", 41_580.0), ("11.55Wh", 41_580.0), ("1mAh,1V", 3.6)],
+)
+def test_a_battery_holds_its_charge_times_its_voltage(text: str, energy_j: float) -> None:
+    assert units.parse_battery(text) == pytest.approx(energy_j)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "hint"),
+    [
+        ("3000mAh", "no energy without a voltage", "3000mAh,3.85V"),
+        ("3000", "no unit", "3000mAh,3.85V"),
+        ("3000mAh,3.85", "no unit", "3000mAh,3.85V"),
+        ("3.85V,3000mAh", "'V' is not a unit of charge", "mAh"),
+        ("-3000mAh,3.85V", "above zero", "3000mAh,3.85V"),
+        ("nanmAh,3.85V", "not a charge", "3000mAh,3.85V"),
+        ("11Wh,3.85V", "'Wh' is not a unit of charge", "mAh"),
+    ],
+)
+def test_what_is_not_a_battery_is_refused(text: str, error: str, hint: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        units.parse_battery(text)
+    assert error in raised.value.message
+    assert hint in raised.value.hint
+
+
 def test_a_bare_rate_is_refused_with_the_fix() -> None:
     with pytest.raises(UsageError) as raised:
         units.parse_rate("450")
@@ -63,7 +97,7 @@ def test_what_is_not_a_rate_is_refused(text: str) -> None:
         units.parse_rate(text)
 
 
-@pytest.mark.parametrize("parse", [units.parse_duration, units.parse_size, units.parse_power, units.parse_fraction])
+@pytest.mark.parametrize("parse", [units.parse_duration, units.parse_size, units.parse_power, units.parse_energy, units.parse_fraction])
 @pytest.mark.parametrize("text", ["5", "five", "5 parsecs", "-5s", ""])
 def test_every_quantity_needs_its_own_unit(parse: object, text: str) -> None:
     with pytest.raises(UsageError) as raised:
@@ -107,6 +141,7 @@ def test_prefixes_are_powers_of_a_thousand(number: float) -> None:
         (units.format_rate(12), "12 bit/s"),
         (units.format_energy(0.134), "134 mJ"),
         (units.format_energy(2.5), "2.50 J"),
+        (units.format_energy(41_580), "41.6 kJ"),
         (units.format_flops(8.2e9), "8.2 GFLOP"),
         (units.format_flops(12), "12 FLOP"),
     ],
