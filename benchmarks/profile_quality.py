@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from offload.artifacts.profile import ModelIdentity, Profile
 from offload.graph.cuts import prefix_cuts
-from offload.models.extraction import Extractor
 from offload.models.load import LoadedModel, load_model
 from offload.planners.costs import compute_time, tears_kernel
 from offload.profilers.layers import PAUSE_S, profile_model, random_feeds
@@ -41,7 +40,7 @@ def profiled(model: LoadedModel, threads: int) -> Profile:
         spec=model.spec, name=model.name, hash=model.hash, batch=model.batch, precision="fp32",
         weights=model.weights, untrained=model.untrained, inputs={}, weights_file=None,
     )  # fmt: skip
-    return profile_model(model.onnx, model.graph, identity, threads=threads, max_time_s=20.0)
+    return profile_model(model, OnnxRuntime(), identity, threads=threads, max_time_s=20.0)
 
 
 def medians_s(profile: Profile) -> np.ndarray:
@@ -58,7 +57,7 @@ def repeatability(one: Profile, two: Profile) -> tuple[float, int]:
 
 def fresh_whole_s(model: LoadedModel, threads: int, rounds: int = 15) -> float:
     """Median of the whole in a session that no profile used."""
-    session, feeds = OnnxRuntime().load(model.onnx, threads=threads), random_feeds(model.graph)
+    session, feeds = OnnxRuntime().load(model.whole, threads=threads), random_feeds(model.graph)
     samples = []
     for _ in range(rounds + 2):
         time.sleep(PAUSE_S)
@@ -75,13 +74,13 @@ def segment_errors(model: LoadedModel, profile: Profile, threads: int, rounds: i
         for cut in prefix_cuts(model.graph)
         if 0 < len(cut.device) < len(model.graph.layers) and not tears_kernel(profile, cut)
     ]
-    extractor, errors = Extractor(model.onnx, model.graph), []
+    errors = []
     for cut in [cuts[round(position * (len(cuts) - 1))] for position in np.linspace(0.1, 0.9, CUTS)]:
-        segments = extractor.extract(cut)
+        segments = model.divide(cut)
         if segments.head is None or segments.tail is None:
             continue
-        head = OnnxRuntime().load(segments.head.onnx, threads=threads)
-        tail = OnnxRuntime().load(segments.tail.onnx, threads=threads)
+        head = OnnxRuntime().load(segments.head, threads=threads)
+        tail = OnnxRuntime().load(segments.tail, threads=threads)
         feeds = random_feeds(model.graph)
         samples = []
         for _ in range(rounds + 2):

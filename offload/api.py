@@ -21,7 +21,7 @@ from offload.errors import OffloadError, UsageError
 from offload.progress import NullProgress, Progress
 
 if TYPE_CHECKING:
-    from offload.models.load import LoadedModel
+    from offload.models.loaded import LoadedModel, LoadedOnnxModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +94,7 @@ def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress
         OffloadError: the model, the device or the server cannot be used.
     """
     from offload.profilers.layers import profile_model
+    from offload.runtimes.onnxruntime import OnnxRuntime
     from offload.serving.protocol_cost import measure_protocol
 
     progress = progress or NullProgress()
@@ -108,8 +109,8 @@ def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress
         return _profile_on(request.on, model, request, progress)
     threads = request.threads or physical_cores()
     measured = profile_model(
-        model.onnx,
-        model.graph,
+        model,
+        OnnxRuntime(),
         _identity(model, request),
         threads=threads,
         precision=request.precision,
@@ -189,8 +190,7 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
         link = (shape, shape)
     return verify_plan(
         artifact,
-        onnx=model.onnx,
-        graph=model.graph,
+        model=model,
         endpoint=Endpoint(address=request.server, link=link, token=request.token, tls_ca=request.tls_ca),
         requests=request.requests,
         tolerance=request.tolerance,
@@ -209,7 +209,7 @@ def _check_device(device: str) -> None:
     raise OffloadError(f"--device {device}: this version measures on the cpu only", hint="use --device cpu")
 
 
-def _load(request: ProfileRequest, workspace: Workspace, progress: Progress) -> LoadedModel:
+def _load(request: ProfileRequest, workspace: Workspace, progress: Progress) -> LoadedOnnxModel:
     from offload.models.load import load_model
 
     progress.start(f"loading {request.model}")
@@ -231,7 +231,7 @@ def _identity(model: LoadedModel, request: ProfileRequest) -> ModelIdentity:
         name=model.name,
         hash=model.hash,
         batch=model.batch,
-        precision="fp32",
+        precision=model.precision,
         weights=model.weights,
         untrained=model.untrained,
         inputs=dict(request.inputs),
@@ -239,7 +239,7 @@ def _identity(model: LoadedModel, request: ProfileRequest) -> ModelIdentity:
     )
 
 
-def _profile_on(address: str, model: LoadedModel, request: ProfileRequest, progress: Progress) -> Profile:
+def _profile_on(address: str, model: LoadedOnnxModel, request: ProfileRequest, progress: Progress) -> Profile:
     """A profile made by a server of ours, under the identity the model has here."""
     from offload.serving.client import ServerClient
     from offload.serving.remote_profile import profile_on_server

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offload.errors import OffloadError
-from offload.graph.model_graph import ModelGraph
 from offload.models import torch_sources
 from offload.models.cache import cache_key, read_cached, write_cached
 from offload.models.canonical import canonicalise, content_hash
 from offload.models.inputs import Shape, by_name, parse_input_shape, with_batch
+from offload.models.loaded import LoadedModel, LoadedOnnxModel
 from offload.models.onnx_file import declared_inputs, read_onnx, static_inputs
 from offload.models.onnx_graph import graph_of, graph_of_proto
 from offload.models.zoo.catalogue import CATALOGUE, ZooEntry
@@ -21,29 +20,7 @@ from offload.models.zoo.catalogue import CATALOGUE, ZooEntry
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["LoadedModel", "graph_of", "load_model", "parse_input_shape"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadedModel:
-    """A model, ready to be measured, divided and sent."""
-
-    spec: str
-    """What the user typed."""
-    name: str
-    """A short name for tables and files."""
-    onnx: bytes
-    """The canonical model: static shapes, self-contained, constants and batch norms folded."""
-    graph: ModelGraph
-    """Its graph; layer `i` is node `i` of `onnx`."""
-    hash: str
-    """SHA-256 of its content: the same in every process, another for any other weight or shape."""
-    weights: str
-    """Where the weights come from, in words."""
-    untrained: bool
-    """Whether the weights are random, so that outputs mean nothing (times are right all the same)."""
-    batch: int
-    """The leading dimension that all inputs share; 1 where they share none."""
+__all__ = ["LoadedModel", "LoadedOnnxModel", "graph_of", "load_model", "parse_input_shape"]
 
 
 def load_model(
@@ -53,7 +30,7 @@ def load_model(
     batch: int = 1,
     weights: Path | None = None,
     cache: Path | None = None,
-) -> LoadedModel:
+) -> LoadedOnnxModel:
     """Load a model by what the user calls it.
 
     Args:
@@ -98,13 +75,13 @@ def load_model(
     )
 
 
-def _loaded(spec: str, name: str, onnx: bytes, weights: str, *, untrained: bool) -> LoadedModel:
+def _loaded(spec: str, name: str, onnx: bytes, weights: str, *, untrained: bool) -> LoadedOnnxModel:
     from onnx import ModelProto
 
     proto = ModelProto.FromString(onnx)
     graph = graph_of_proto(proto)
     leading = {graph.tensor_by_name[name].shape[:1] for name in graph.inputs}
-    return LoadedModel(
+    return LoadedOnnxModel(
         spec=spec,
         name=name,
         onnx=onnx,

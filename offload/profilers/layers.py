@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from offload.artifacts.estimate import Estimate, median_estimate
-from offload.artifacts.profile import KernelGroup, ModelIdentity, Profile, RuntimeIdentity
-from offload.errors import OffloadError
+from offload.artifacts.profile import KernelGroup, ModelIdentity, Profile
 from offload.graph.model_graph import ModelGraph
-from offload.profilers.kernel_mapping import map_kernels
-from offload.profilers.kernels import ProfiledSession
+from offload.models.loaded import LoadedModel
+from offload.profilers.instruments import InstrumentedSession, instrumented
 from offload.profilers.reference import ReferenceKernel, dirty_rounds, waited_s
 from offload.progress import NullProgress, Progress
-from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.runtimes.base import Runtime
 
 if TYPE_CHECKING:
     from offload.runtimes.base import Array, Session
@@ -54,9 +53,9 @@ def random_feeds(graph: ModelGraph, *, seed: int = 0) -> dict[str, Array]:
 
 
 def profile_model(
-    onnx: bytes,
-    graph: ModelGraph,
-    model: ModelIdentity,
+    model: LoadedModel,
+    runtime: Runtime,
+    identity: ModelIdentity,
     *,
     threads: int,
     precision: float = 0.02,
@@ -64,12 +63,12 @@ def profile_model(
     power_w: float | None = None,
     progress: Progress | None = None,
 ) -> Profile:
-    """Measure a model on this machine's CPU with ONNX Runtime.
+    """Measure a model on this machine.
 
     Args:
-        onnx: The canonical model.
-        graph: Its layers.
-        model: What to record about it.
+        model: What to measure.
+        runtime: What runs it.
+        identity: What to record about it.
         threads: Threads of the runtime.
         precision: Stop when the 95 % interval of the whole's median is within this fraction either way.
         max_time_s: Stop after this many seconds of rounds in any case.
@@ -79,32 +78,29 @@ def profile_model(
     Raises:
         OffloadError: the model cannot be loaded or run.
     """
-    import onnxruntime
-
     progress = progress or NullProgress()
     with tempfile.TemporaryDirectory(prefix="offload-profile-") as folder:
         progress.start("optimising")
-        feeds = random_feeds(graph)
-        profiled = ProfiledSession(onnx, threads=threads, folder=Path(folder))
-        blocks = map_kernels(graph, profiled.optimised_model())
-        reference = ReferenceKernel(threads=threads)
+        feeds = random_feeds(model.graph)
+        profiled = instrumented(model, runtime, threads=threads, folder=Path(folder))
+        reference = ReferenceKernel(runtime, threads=threads)
         progress.finish()
-        rounds = _Rounds(lambda: OnnxRuntime().load(onnx, threads=threads), profiled, reference, feeds)
+        rounds = _Rounds(lambda: runtime.load(model.whole, threads=threads), profiled, reference, feeds)
         stopped = rounds.measure(precision, max_time_s, progress)
-        kernel_s = profiled.finish()
+        timed = profiled.finish()
     groups = tuple(
         KernelGroup(
-            layers=block.layers,
-            kernels=len(block.kernels),
-            samples_s=_sum_samples([kernel_s.get(name, []) for name in block.kernels], rounds.profiled_runs),
+            layers=group.layers,
+            kernels=group.kernels,
+            samples_s=tuple(group.samples_s[run] for run in rounds.profiled_runs),
         )
-        for block in blocks
+        for group in timed
     )
     return Profile.create(
-        model=model,
-        graph=graph,
+        model=identity,
+        graph=model.graph,
         source="measured",
-        runtime=RuntimeIdentity(name=OnnxRuntime.name, version=onnxruntime.__version__, device="cpu", threads=threads),
+        runtime=runtime.identity(threads=threads),
         whole_s=tuple(rounds.whole_s),
         profiled_s=tuple(rounds.profiled_s),
         groups=groups,
@@ -138,7 +134,7 @@ class _Rounds:
     def __init__(
         self,
         load: Callable[[], Session],
-        profiled: ProfiledSession,
+        profiled: InstrumentedSession,
         reference: ReferenceKernel,
         feeds: Mapping[str, Array],
     ) -> None:
@@ -255,17 +251,3 @@ class _Rounds:
         wanted = count * (self.whole.relative_half_width / precision) ** 2 if count >= 5 else 0
         affordable = max_time_s / (elapsed_s / count)
         return max(count + 1.0, min(max(wanted, _MIN_ROUNDS), affordable, _MAX_ROUNDS))
-
-
-def _sum_samples(per_kernel: list[list[float]], runs: list[int]) -> tuple[float, ...]:
-    """Seconds of a group in each of `runs`: the sum of its kernels.
-
-    Raises:
-        OffloadError: a kernel did not run in every one, as inside a branch or a loop.
-    """
-    if any(len(samples) <= runs[-1] for samples in per_kernel):
-        raise OffloadError(
-            "the runtime's profiler did not report every kernel in every run",
-            hint="models whose work depends on their input cannot be profiled layer by layer",
-        )
-    return tuple(sum(samples[run] for samples in per_kernel) for run in runs)

@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 
 from offload.artifacts.estimate import median_estimate
-from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.models.segments import OnnxSegment
+from offload.runtimes.base import Runtime
 
 _CHANNELS, _SIDE, _BLOCKS = 64, 28, 10
 DIRTY_FACTOR = 1.15
@@ -23,11 +24,11 @@ class ReferenceKernel:
     which one large matrix product would hide.
     """
 
-    def __init__(self, *, threads: int) -> None:
+    def __init__(self, runtime: Runtime, *, threads: int) -> None:
         import numpy as np
 
         shape = (1, _CHANNELS, _SIDE, _SIDE)
-        self._session = OnnxRuntime().load(_residual_blocks(shape), threads=threads)
+        self._session = runtime.load(_onnx_segment(shape), threads=threads)
         self._feeds = {"x0": np.random.default_rng(0).standard_normal(shape, dtype=np.float32)}
 
     def time_once(self) -> float:
@@ -43,7 +44,7 @@ class ReferenceKernel:
         return sorted(seconds[1:])[1]
 
 
-def _residual_blocks(shape: tuple[int, ...]) -> bytes:
+def _onnx_segment(shape: tuple[int, ...]) -> OnnxSegment:
     import numpy as np
     import onnx
     from onnx import helper, numpy_helper
@@ -59,8 +60,7 @@ def _residual_blocks(shape: tuple[int, ...]) -> bytes:
     ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("x0", f"x{_BLOCKS}")]
     graph = helper.make_graph(nodes, "reference", ends[:1], ends[1:], weights)
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    data: bytes = model.SerializeToString()
-    return data
+    return OnnxSegment(onnx=model.SerializeToString(), inputs=("x0",), outputs=(f"x{_BLOCKS}",))
 
 
 def waited_s() -> float:

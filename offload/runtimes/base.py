@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from offload.artifacts.profile import RuntimeIdentity
+    from offload.models.segments import Segment
+
     Array = NDArray[np.generic]
 
 
@@ -24,13 +27,23 @@ class Session(Protocol):
 
 
 class Runtime(Protocol):
-    """Something that runs models on one device with one number of threads."""
+    """Something that runs models on one device, in one way."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What artifacts call it."""
 
-    def load(self, model: bytes, *, threads: int) -> Session:
-        """A session for a serialised model.
+    @property
+    def device(self) -> str:
+        """Where it runs them: `cpu`, `cuda:0`."""
+
+    def identity(self, *, threads: int) -> RuntimeIdentity:
+        """What artifacts record about it."""
+
+    def load(self, segment: Segment, *, threads: int) -> Session:
+        """A session for a whole model or one side of a cut.
 
         Raises:
-            OffloadError: the model cannot be loaded or the device is not there.
+            OffloadError: the segment is not of a form this runtime takes, it cannot be loaded, or the device is not
+                there.
         """

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from offload.artifacts.profile import RuntimeIdentity
 from offload.errors import OffloadError
+from offload.models.segments import OnnxSegment, Segment
 from offload.runtimes.allocator import keep_large_buffers
 from offload.runtimes.placement import caller_off, worker_processors
 
@@ -94,7 +96,20 @@ class OnnxRuntime:
     """Runs ONNX models on the CPU with all of ONNX Runtime's optimisations."""
 
     name = "onnxruntime"
+    device = "cpu"
 
-    def load(self, model: bytes, *, threads: int) -> OnnxRuntimeSession:
-        """A session for a serialised ONNX model on `threads` threads; see `Runtime.load`."""
+    def identity(self, *, threads: int) -> RuntimeIdentity:
+        """See `Runtime.identity`."""
+        import onnxruntime as ort
+
+        return RuntimeIdentity(name=self.name, version=ort.__version__, device=self.device, threads=threads)
+
+    def load(self, segment: Segment, *, threads: int) -> OnnxRuntimeSession:
+        """A session for an ONNX segment on `threads` threads; see `Runtime.load`."""
+        if not isinstance(segment, OnnxSegment):
+            raise OffloadError("ONNX Runtime runs ONNX models, not torch programs", hint="use the torch runtime")
+        return self.load_onnx(segment.onnx, threads=threads)
+
+    def load_onnx(self, model: bytes, *, threads: int) -> OnnxRuntimeSession:
+        """A session for a serialised ONNX model of any origin; raises as `load` does."""
         return OnnxRuntimeSession(create_session(model, session_options(threads=threads)), threads=threads)

@@ -20,6 +20,7 @@ def profile(path: Path, *, threads: int, settings: dict[str, Any]) -> str:
     from offload.artifacts.profile import ModelIdentity
     from offload.models.load import load_model
     from offload.profilers.layers import profile_model
+    from offload.runtimes.onnxruntime import OnnxRuntime
 
     model = load_model(str(path))
     identity = ModelIdentity(
@@ -34,8 +35,8 @@ def profile(path: Path, *, threads: int, settings: dict[str, Any]) -> str:
         weights_file=None,
     )
     return profile_model(
-        model.onnx,
-        model.graph,
+        model,
+        OnnxRuntime(),
         identity,
         threads=threads,
         precision=_number(settings, "precision", 0.02),

@@ -55,7 +55,7 @@ class OnnxModel:
     def __init__(self, onnx: bytes, *, threads: int) -> None:
         self.size_bytes = len(onnx)
         try:
-            self._session = OnnxRuntime().load(onnx, threads=threads)
+            self._session = OnnxRuntime().load_onnx(onnx, threads=threads)
         except OffloadError as error:
             raise invalid(error.message) from error
         self.inputs, self.outputs = signature(self._session)

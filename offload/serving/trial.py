@@ -90,7 +90,7 @@ def run_once_on_zeros(onnx_bytes: bytes, *, threads: int) -> None:
     from offload.serving.served_model import signature
     from offload.serving.tensors import NUMPY_OF_DATATYPE
 
-    session = OnnxRuntime().load(onnx_bytes, threads=threads)
+    session = OnnxRuntime().load_onnx(onnx_bytes, threads=threads)
     inputs, _ = signature(session)
     feeds = {}
     for spec in inputs:

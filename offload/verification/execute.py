@@ -16,7 +16,8 @@ from offload.codecs.base import Codec
 from offload.errors import OffloadError, VerdictError
 from offload.graph.cuts import make_cut
 from offload.graph.model_graph import ModelGraph
-from offload.models.extraction import Extractor
+from offload.models.loaded import LoadedModel
+from offload.models.segments import OnnxSegment
 from offload.profilers.layers import PAUSE_S
 from offload.progress import Progress
 from offload.runtimes.base import Runtime
@@ -51,8 +52,7 @@ class Deployed:
 def deployed(
     options: Sequence[Option],
     *,
-    onnx: bytes,
-    graph: ModelGraph,
+    model: LoadedModel,
     runtime: Runtime,
     threads: int,
     codec: Codec,
@@ -65,8 +65,7 @@ def deployed(
 
     Args:
         options: What to deploy.
-        onnx: The canonical model.
-        graph: Its graph.
+        model: The whole.
         runtime: What runs the heads.
         threads: Threads of the heads.
         codec: How tensors cross.
@@ -78,18 +77,18 @@ def deployed(
     Raises:
         OffloadError: a head cannot be loaded, or the server refuses a tail.
     """
-    extractor = Extractor(onnx, graph)
+    graph = model.graph
     loaded: list[str] = []
     try:
         ready = []
         for option in options:
             cut = make_cut(graph, option.device_layers)
-            segments = extractor.extract(cut)
+            segments = model.divide(cut)
             head = None
             if segments.head is not None:
-                head = (runtime.load(segments.head.onnx, threads=threads), segments.head.inputs)
+                head = (runtime.load(segments.head, threads=threads), segments.head.inputs)
             name, tail_bytes, upload_s = None, 0, 0.0
-            if segments.tail is not None:
+            if isinstance(segments.tail, OnnxSegment):
                 # By its content, and this run's own: another run of the same plan unloads its own tail only.
                 name = f"offload-{hashlib.sha256(segments.tail.onnx).hexdigest()[:24]}-{secrets.token_hex(4)}"
                 started = time.perf_counter()

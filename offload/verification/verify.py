@@ -14,6 +14,7 @@ from offload.environment import physical_cores
 from offload.errors import OffloadError
 from offload.graph.cuts import is_legal
 from offload.graph.model_graph import ModelGraph
+from offload.models.loaded import LoadedModel
 from offload.profilers.layers import random_feeds
 from offload.profilers.reference import ReferenceKernel
 from offload.progress import Progress
@@ -49,8 +50,7 @@ def plan_link(plan: Plan) -> tuple[LinkShape, LinkShape]:
 def verify_plan(
     plan: Plan,
     *,
-    onnx: bytes,
-    graph: ModelGraph,
+    model: LoadedModel,
     endpoint: Endpoint,
     requests: int,
     tolerance: float,
@@ -61,8 +61,7 @@ def verify_plan(
 
     Args:
         plan: What to prove.
-        onnx: The canonical model; its hash is the plan's.
-        graph: Its graph.
+        model: The whole; its hash is the plan's.
         endpoint: Where the server's side runs.
         requests: At most this many requests of the chosen option.
         tolerance: Accepted latency error, as a fraction.
@@ -73,18 +72,18 @@ def verify_plan(
         OffloadError: the plan cannot be executed here; the server cannot be reached, refuses a tail, or dies.
         VerdictError: the divided model's outputs are wrong.
     """
+    graph = model.graph
     _check_executable(plan, graph)
     runtime = OnnxRuntime()
     threads = plan.device.runtime.threads
     feeds = random_feeds(graph)
-    expected = runtime.load(onnx, threads=threads).run(feeds)
+    expected = runtime.load(model.whole, threads=threads).run(feeds)
     options = _distinct([plan.chosen, plan.device_only, plan.server_only])
     with _connected(endpoint, plan.server, progress) as (client, uploader):
         offset = client.clock_offset()
         with deployed(
             options,
-            onnx=onnx,
-            graph=graph,
+            model=model,
             runtime=runtime,
             threads=threads,
             codec=CODECS[plan.codec],
@@ -94,8 +93,8 @@ def verify_plan(
             offset=offset,
         ) as ready:
             errors = [check_outputs(one, feeds, expected) for one in ready]
-            here = ReferenceKernel(threads=threads)
-            there = ReferenceKernel(threads=plan.server.runtime.threads) if endpoint.address is None else None
+            here = ReferenceKernel(runtime, threads=threads)
+            there = ReferenceKernel(runtime, threads=plan.server.runtime.threads) if endpoint.address is None else None
             device_now: list[float] = []
             server_now: list[float] = []
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from offload.graph.cuts import Cut, make_cut, prefix_cuts
 from offload.graph.model_graph import ModelGraph
-from offload.models.extraction import Extractor, Segment, extract
+from offload.models.extraction import Extractor
 from offload.models.load import LoadedModel, load_model
+from offload.models.segments import OnnxSegment
 from offload.models.zoo.catalogue import CATALOGUE
 from tests.light_models import LARGE, LIGHT_MODELS, light_model_path
 
@@ -117,7 +118,7 @@ def test_cuts_inside_blocks_cross_several_tensors(name: str, cache: Path) -> Non
 def test_ends_have_one_side(cache: Path) -> None:
     model = load_model("mobilenet_v2", cache=cache)
     first, *_, last = prefix_cuts(model.graph)
-    everything_there, everything_here = extract(model, first), extract(model, last)
+    everything_there, everything_here = model.divide(first), model.divide(last)
     assert everything_there.head is None
     assert everything_there.tail is not None
     assert everything_there.tail.inputs == ("input",)
@@ -128,10 +129,9 @@ def test_ends_have_one_side(cache: Path) -> None:
 
 def test_sides_carry_only_their_own_weights(cache: Path) -> None:
     model = load_model("resnet18", cache=cache)
-    extractor = Extractor(model.onnx, model.graph)
     for cut in list(prefix_cuts(model.graph))[5:-1:10]:
-        segments = extractor.extract(cut)
-        assert isinstance(segments.head, Segment)
-        assert isinstance(segments.tail, Segment)
+        segments = model.divide(cut)
+        assert isinstance(segments.head, OnnxSegment)
+        assert isinstance(segments.tail, OnnxSegment)
         total = len(segments.head.onnx) + len(segments.tail.onnx)
         assert abs(total - len(model.onnx)) < 0.01 * len(model.onnx)

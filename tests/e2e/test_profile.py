@@ -14,7 +14,7 @@ from offload.models.load import LoadedModel, load_model
 from offload.profilers.kernel_mapping import map_kernels
 from offload.profilers.layers import profile_model
 from offload.progress import NullProgress
-from offload.runtimes.onnxruntime import create_session, session_options
+from offload.runtimes.onnxruntime import OnnxRuntime, create_session, session_options
 from tests.light_models import LARGE, LIGHT_MODELS, light_model_path
 
 MODELS = [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in LIGHT_MODELS]
@@ -34,7 +34,7 @@ def identity(model: LoadedModel) -> ModelIdentity:
 
 def measured(model: LoadedModel, *, progress: NullProgress | None = None, **settings: float) -> Profile:
     return profile_model(
-        model.onnx, model.graph, identity(model), threads=1, progress=progress, **({"max_time_s": 3.0} | settings)
+        model, OnnxRuntime(), identity(model), threads=1, progress=progress, **({"max_time_s": 3.0} | settings)
     )
 
 

@@ -21,6 +21,7 @@ from offload.artifacts.workspace import Workspace
 from offload.errors import OffloadError, VerdictError
 from offload.graph.cuts import make_cut
 from offload.models.load import load_model
+from offload.models.segments import Segment
 from offload.planners.words import describe
 from offload.progress import NullProgress
 from offload.runtimes.base import Session
@@ -140,8 +141,8 @@ def test_a_slower_device_is_emulated_by_repeating_its_work(
             self.runs += 1
             return self.session.run(feeds)
 
-    def load(self: OnnxRuntime, onnx: bytes, *, threads: int) -> Session:
-        sessions.append(CountedSession(loaded(self, onnx, threads=threads)))
+    def load(self: OnnxRuntime, segment: Segment, *, threads: int) -> Session:
+        sessions.append(CountedSession(loaded(self, segment, threads=threads)))
         return sessions[-1]
 
     loaded = OnnxRuntime.load
@@ -287,16 +288,15 @@ def test_a_model_with_an_output_of_its_head(tmp_path: Path) -> None:
     cut = make_cut(model.graph, {0})
     assert "send 1 tensor, 16 B" in describe(model.graph, cut)
     from offload.codecs.raw import Raw
-    from offload.models.extraction import extract
     from offload.runtimes.onnxruntime import OnnxRuntime
 
-    segments = extract(model, cut)
+    segments = model.divide(cut)
     assert segments.head is not None
     assert segments.tail is not None
     with EmbeddedServer(threads=1) as server, ServerClient(server.address) as client:
         client.upload("late", segments.tail.onnx)
         session = SplitSession(
-            head=(OnnxRuntime().load(segments.head.onnx, threads=1), segments.head.inputs),
+            head=(OnnxRuntime().load(segments.head, threads=1), segments.head.inputs),
             tail="late", client=client, cut=cut, outputs=model.graph.outputs, codec=Raw(), offset=client.clock_offset(),
         )  # fmt: skip
         x = np.array([[-1, 2, -3, 4]], np.float32)
