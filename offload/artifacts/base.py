@@ -14,11 +14,11 @@ from offload.environment import Environment, current_environment
 from offload.errors import OffloadError
 from offload.version import __version__
 
-_MOST = 1e15
+MOST = 1e15
 """Beyond any figure that can be true, and far from where arithmetic overflows."""
-Seconds = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
 """A duration that can be true: finite and not negative."""
-Positive = Annotated[float, Field(gt=0, le=_MOST, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
 """A number above zero that can be true."""
 Count = Annotated[int, Field(ge=1)]
 """How many of what there is at least one of."""
@@ -113,7 +113,12 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_MADE_BY = {"profile": "offload profile MODEL", "plan": "offload plan --bw 450mbps", "verification": "offload verify"}
+_MADE_BY = {
+    "profile": "offload profile MODEL",
+    "link": "offload link HOST:PORT",
+    "plan": "offload plan --bw 450mbps",
+    "verification": "offload verify",
+}
 
 
 def _remake(artifact: type[Artifact]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import FiniteFloat
 
 CONFIDENCE = 0.95
-_RESAMPLES = 400
+RESAMPLES = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def median_estimate(samples: Sequence[float]) -> Estimate:
     if values.size == 0:
         raise ValueError("an estimate needs at least one sample")
     generator = np.random.default_rng(0)
-    resampled = np.median(values[generator.integers(0, values.size, (_RESAMPLES, values.size))], axis=1)
+    resampled = np.median(values[generator.integers(0, values.size, (RESAMPLES, values.size))], axis=1)
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(resampled, [tail, 100 - tail])
     middle = float(np.median(values))
