@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from offload.artifacts.breakdown import Breakdown
 from offload.artifacts.estimate import Estimate
-from offload.artifacts.link import Link
+from offload.artifacts.link import AffineCost, Link, ProtocolSample
 from offload.artifacts.plan import Option, Party, Plan
 from offload.artifacts.profile import KernelGroup, ModelIdentity, Profile, RuntimeIdentity
 from offload.artifacts.verification import Drift, Measurement, RequestSample, Verification
@@ -102,7 +102,7 @@ def plan(**changes: object) -> Plan:
 def energy_plan() -> Plan:
     """A plan for least energy over Wi-Fi."""
     link = Link(uplink_bps=18.88e6, downlink_bps=18.88e6, rtt_s=0.0)
-    return plan(device=profile(power_w=3.2), link=link, target="energy", radio=load_radio("wifi"))
+    return plan(device=profile(power_w=3.2, idle_power_w=1.0), link=link, target="energy", radio=load_radio("wifi"))
 
 
 def exact_breakdown(**times: float) -> Breakdown:
@@ -183,16 +183,32 @@ def graphs(draw: st.DrawFn) -> ModelGraph:
 def problems(draw: st.DrawFn) -> Problem:
     """Random problems on random graphs; kernels of both sides fuse neighbouring layers at random."""
     graph = draw(graphs())
-    rate = st.floats(1e5, 1e9)
-    radio = load_radio(draw(st.sampled_from(["wifi", "lte", "3g"])))
+    radio = load_radio(draw(st.sampled_from(["wifi", "lte", "3g", "5g-mmwave"])))
+    factor = st.floats(1, 10)
     return Problem(
         device=draw(_profiles(graph, 1.0)),
         server=draw(_profiles(graph, 0.1)),
-        link=Link(uplink_bps=draw(rate), downlink_bps=draw(rate), rtt_s=draw(st.floats(0, 0.1))),
+        link=draw(_links()),
         target=draw(st.sampled_from(["latency", "energy"])),
         radio=radio,
-        device_slowdown=draw(st.floats(1, 10)),
+        device_slowdown=draw(factor),
+        device_load=draw(factor),
+        server_load=draw(factor),
+        paper_energy=draw(st.booleans()),
     )
+
+
+@st.composite
+def _links(draw: st.DrawFn) -> Link:
+    rate, fixed = st.floats(1e5, 1e9), st.floats(0, 0.1)
+    up, down = draw(rate), draw(rate)
+    if draw(st.booleans()):
+        return Link(uplink_bps=up, downlink_bps=down, rtt_s=draw(fixed))
+    return Link(
+        uplink_bps=up, downlink_bps=down, rtt_s=draw(fixed), source="measured",
+        uplink_curve=AffineCost(fixed_s=draw(fixed), per_byte_s=8 / up, above_s=0.001),
+        downlink_curve=AffineCost(fixed_s=draw(fixed), per_byte_s=8 / down, above_s=0.001),
+    )  # fmt: skip
 
 
 @st.composite
@@ -201,4 +217,14 @@ def _profiles(draw: st.DrawFn, graph: ModelGraph, scale: float) -> Profile:
     edges = [0, *borders, len(graph.layers)]
     groups = [tuple(range(first, last)) for first, last in itertools.pairwise(edges)]
     times = [draw(st.floats(1e-6, 0.1)) * scale for _ in groups]
-    return profile(graph, times, groups=groups, rounds=2, power_w=draw(st.floats(0.5, 10)))
+    samples = [
+        ProtocolSample(
+            uplink_bytes=size, downlink_bytes=size, encode_s=1e-4 + size * 1e-10, uplink_s=2e-4 + size * 2e-10,
+            decode_s=3e-4 + size * 3e-10, downlink_s=4e-4 + size * 4e-10,
+        )
+        for size in (1000, 1_000_000)
+    ]  # fmt: skip
+    return profile(
+        graph, times, groups=groups, rounds=2, power_w=draw(st.floats(0.5, 10)),
+        idle_power_w=draw(st.floats(0.1, 1)), protocol=tuple(samples) if draw(st.booleans()) else (),
+    )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from offload.artifacts.estimate import Estimate
+from offload.artifacts.estimate import Estimate, add
 
 EnergySource = Literal["counter", "integrated", "modelled", "none"]
 TIME_FIELDS = ("device_s", "encode_s", "uplink_s", "queue_s", "decode_s", "server_s", "downlink_s")
@@ -37,19 +37,24 @@ class Breakdown:
     device_j: Estimate | None
     """Energy of computing on the device; None when there is no reading, which is not 0 J."""
     radio_j: Estimate | None
-    """Energy of sending; None when no radio was given."""
+    """Energy of the radio while sending; None when no radio was given."""
     energy_source: EnergySource
+    """Where `device_j` comes from; the other energies are modelled."""
+    period_s: Estimate | None = None
+    """Time between answers when requests are pipelined: that of the slowest of device, uplink, server and downlink."""
+    idle_j: Estimate | None = None
+    """Idle power for as long as the request is not computed here; None when not known or not charged."""
+    download_j: Estimate | None = None
+    """Energy of the radio while receiving; None when no radio was given or it is not charged."""
 
     @property
     def energy_j(self) -> Estimate | None:
-        """Device and radio together; None unless both are known."""
+        """All that is charged: computing and sending, and with receiving also idling; None unless all are known."""
         if self.device_j is None or self.radio_j is None:
             return None
-        return Estimate(
-            value=self.device_j.value + self.radio_j.value,
-            low=self.device_j.low + self.radio_j.low,
-            high=self.device_j.high + self.radio_j.high,
-        )
+        if self.download_j is None:
+            return add((self.device_j, self.radio_j))
+        return None if self.idle_j is None else add((self.device_j, self.radio_j, self.idle_j, self.download_j))
 
     def times(self) -> dict[str, Estimate]:
         """The time fields in the order a request passes them, without the total."""

@@ -33,6 +33,12 @@ class Estimate:
         """The estimate times a non-negative factor."""
         return Estimate(value=self.value * factor, low=self.low * factor, high=self.high * factor)
 
+    def less(self, amount: float) -> Estimate:
+        """The estimate less a known amount; nowhere below zero."""
+        return Estimate(
+            value=max(0.0, self.value - amount), low=max(0.0, self.low - amount), high=max(0.0, self.high - amount)
+        )
+
     def overlaps(self, other: Estimate) -> bool:
         """Whether the two intervals have a point in common: then they cannot be told apart."""
         return self.low <= other.high and other.low <= self.high

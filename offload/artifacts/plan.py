@@ -7,11 +7,12 @@ from typing import ClassVar, Literal
 
 from offload.artifacts.base import Artifact, Positive, Seconds
 from offload.artifacts.breakdown import Breakdown
+from offload.artifacts.estimate import Estimate
 from offload.artifacts.link import Link
 from offload.artifacts.profile import ModelIdentity, RuntimeIdentity
 from offload.graph.model_graph import Tensor
 
-Target = Literal["latency", "energy"]
+Target = Literal["latency", "energy", "throughput"]
 Place = Literal["device", "server", "both"]
 
 
@@ -31,6 +32,16 @@ class Option:
     uplink_bytes: int
     downlink_bytes: int
     breakdown: Breakdown
+
+    def cost(self, target: Target) -> Estimate | None:
+        """What the target minimises: seconds of a request, joules, or seconds between answers; None when not known."""
+        match target:
+            case "latency":
+                return self.breakdown.latency_s
+            case "energy":
+                return self.breakdown.energy_j
+            case "throughput":
+                return self.breakdown.period_s
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,10 +98,30 @@ def check_problem(problem: Problem) -> None:
                 hint="profile the same model, with the same options, on both sides",
             )
     if problem.target == "energy":
-        if problem.device.power_w is None:
-            raise OffloadError(
-                "--target energy needs the device's power and its profile has none",
-                hint="profile again with --power 3.2W (or your device's own figure)",
-            )
-        if problem.radio is None:
-            raise OffloadError("--target energy needs a radio", hint="add --radio wifi, lte or 3g")
+        check_energy(problem, "--target energy")
+    elif problem.constraints.max_energy_j is not None:
+        check_energy(problem, "--max-energy")
+
+
+def check_energy(problem: Problem, asked_by: str) -> None:
+    """Refuse a problem whose energy cannot be told.
+
+    Args:
+        problem: The problem.
+        asked_by: The option that needs the energy.
+
+    Raises:
+        OffloadError: the device's energy, its idle power or the radio is missing.
+    """
+    if problem.device.energy_source == "none":
+        raise OffloadError(
+            f"{asked_by} needs the device's energy and its profile has none",
+            hint="profile again with --power 3.2W (or your device's own figure), or on a device with a power meter",
+        )
+    if problem.radio is None:
+        raise OffloadError(f"{asked_by} needs a radio", hint="add --radio wifi, lte or 3g")
+    if problem.device.idle_power_w is None and not problem.paper_energy:
+        raise OffloadError(
+            f"{asked_by} needs the device's idle power, for the time it waits, and its profile has none",
+            hint="profile again with --idle-power 1.5W, or leave waiting and receiving out with --paper-energy",
+        )

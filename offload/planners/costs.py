@@ -1,38 +1,39 @@
-"""The one function that turns a cut into a predicted Breakdown; every planner, test and plot uses it."""
+"""The one function that turns a cut into a predicted Breakdown; every planner, test and plot uses it.
+
+How the energy of a request is counted, in joules that the device draws:
+
+- computing: gross joules of the layers that run on it, idle power included, as a meter read them or the declared power
+  gives; an emulated slowdown scales them. A load does not: what other work draws is not this request's.
+- sending and receiving: the radio's power at the link's rate (Huang et al., MobiSys 2012) x size / rate.
+- idle: the idle power for as long as the request is not computing here: on its way, waiting, computed on the server.
+  Published figures of the radio alone come on top of it; those of the whole device include it, so idle power is not
+  added while they apply.
+
+With `paper_energy` only computing and sending are charged, as Neurosurgeon does (Kang et al., ASPLOS 2017).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from offload.artifacts.breakdown import Breakdown
-from offload.artifacts.estimate import Estimate, add, median_estimate
+from offload.artifacts.estimate import Estimate, add
 from offload.artifacts.plan import Option, Place
 from offload.artifacts.profile import Profile
 from offload.graph.cuts import Cut
 from offload.planners.base import Problem
 from offload.planners.words import describe
 
+NOTHING = Estimate.exactly(0.0)
+
 
 def compute_time(profile: Profile, layers: Iterable[int]) -> Estimate:
     """Seconds that a set of layers takes, from the rounds of a profile.
 
-    The value is the sum of the closed medians of the groups; the interval is the bootstrap of the per-round sums
-    around it, widened by how far the whole's median moves when the model is loaded again. Only whole groups
-    count: the caller does not tear kernels (see `tears_kernel`).
+    Only whole groups count: the caller does not tear kernels (see `tears_kernel`).
     """
-    import numpy as np
-
-    groups = sorted({profile.group_of_layer[index] for index in layers})
-    if not groups:
-        return Estimate.exactly(0.0)
-    samples = profile.group_samples_s[:, groups]
-    value = float(np.sum(np.median(samples, axis=0)))
-    spread = median_estimate(samples.sum(axis=1))
-    relative = 0.0 if profile.source == "assumed" else profile.repeatability
-    below = ((spread.value - spread.low) ** 2 + (relative * value) ** 2) ** 0.5
-    above = ((spread.high - spread.value) ** 2 + (relative * value) ** 2) ** 0.5
-    return Estimate(value=value, low=max(0.0, value - below), high=value + above)
+    return profile.time_of(_groups(profile, layers))
 
 
 def tears_kernel(profile: Profile, cut: Cut) -> bool:
@@ -44,9 +45,72 @@ def tears_kernel(profile: Profile, cut: Cut) -> bool:
     return any(0 < sum(index in cut.device for index in group.layers) < len(group.layers) for group in profile.groups)
 
 
+def predict(problem: Problem, cut: Cut) -> Breakdown:
+    """The Breakdown of one request under a cut; device-only plans send nothing."""
+    graph, link, protocol, radio = problem.graph, problem.link, problem.protocol, problem.radio
+    server_layers = [index for index in range(len(graph.layers)) if index not in cut.device]
+    up = sum(graph.tensor_by_name[name].size_bytes for name in cut.crossing)
+    down = sum(graph.tensor_by_name[name].size_bytes for name in cut.returning)
+    device = compute_time(problem.device, cut.device).scaled(problem.device_slowdown * problem.device_load)
+    device_j = problem.device.energy_of(_groups(problem.device, cut.device))
+    encode = uplink = decode = server = downlink = occupied_up = occupied_down = NOTHING
+    if server_layers:
+        encode = protocol.encode.at(up)
+        uplink = link.uplink_s(up, protocol.uplink)
+        decode = protocol.decode.at(up)
+        server = compute_time(problem.server, server_layers).scaled(problem.server_load)
+        downlink = link.downlink_s(down, protocol.downlink)
+        occupied_up = uplink.less(_flight_s(problem, _uplink_line(problem)))
+        occupied_down = downlink.less(_flight_s(problem, _downlink_line(problem)))
+    sending, receiving = _on_air(up, link.uplink_bps, uplink), _on_air(down, link.downlink_bps, downlink)
+    away = add((encode, uplink, decode, server, downlink))
+    idle_w = _idle_w(problem)
+    covered_s = sending.value + receiving.value if radio is not None and radio.whole_device else 0.0
+    return Breakdown(
+        device_s=device,
+        encode_s=encode,
+        uplink_s=uplink,
+        queue_s=NOTHING,
+        decode_s=decode,
+        server_s=server,
+        downlink_s=downlink,
+        latency_s=add((device, away)),
+        period_s=_slowest(add((device, encode)), occupied_up, add((decode, server)), occupied_down),
+        device_j=None if device_j is None else device_j.scaled(problem.device_slowdown),
+        radio_j=None if radio is None else sending.scaled(radio.uplink_w(link.uplink_bps)),
+        idle_j=None if idle_w is None else away.less(covered_s).scaled(idle_w),
+        download_j=None
+        if radio is None or problem.paper_energy
+        else receiving.scaled(radio.downlink_w(link.downlink_bps)),
+        energy_source=problem.device.energy_source,
+    )
+
+
+def make_option(problem: Problem, cut: Cut) -> Option:
+    """The cut with its predicted cost and its description in words."""
+    graph = problem.graph
+    place: Place = "both"
+    if len(cut.device) == len(graph.layers):
+        place = "device"
+    elif not cut.device:
+        place = "server"
+    sends = tuple(graph.tensor_by_name[name] for name in cut.crossing)
+    returns = tuple(graph.tensor_by_name[name] for name in cut.returning)
+    return Option(
+        device_layers=tuple(sorted(cut.device)),
+        words=describe(graph, cut),
+        place=place,
+        sends=sends,
+        returns=returns,
+        uplink_bytes=sum(tensor.size_bytes for tensor in sends),
+        downlink_bytes=sum(tensor.size_bytes for tensor in returns),
+        breakdown=predict(problem, cut),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class LinearCosts:
-    """The objective of `predict` as a sum over layers and tensors, for algorithms; seconds or joules."""
+    """What `predict` says as a sum over layers and tensors, for algorithms; seconds or joules."""
 
     device: tuple[float, ...]
     """Cost of each layer on the device. A kernel's whole cost stands at its first layer."""
@@ -72,34 +136,109 @@ class LinearCosts:
 
 
 def linear_costs(problem: Problem) -> LinearCosts:
-    """The coefficients that add up to the objective of `predict` for every cut that tears no kernel."""
+    """The coefficients that add up to the latency or energy of `predict` for every cut that tears no kernel.
+
+    Raises:
+        ValueError: the target is the throughput, which is a maximum of sums (see `stage_costs`), or is the energy and
+            a figure for it is missing (see `check_problem`).
+    """
     if problem.target == "latency":
-        return _linear(problem, device=problem.device_slowdown, server=1.0, radio_j_per_byte=None)
-    power, radio, uplink_bps = problem.device.power_w, problem.radio, problem.link.uplink_bps
-    if power is None or radio is None:
-        raise ValueError("the energy target needs a power and a radio; check_problem refuses it without them")
-    return _linear(
-        problem,
-        device=power * problem.device_slowdown,
-        server=0.0,
-        radio_j_per_byte=radio.uplink_w(uplink_bps) * 8 / uplink_bps,
+        return _latency_costs(problem)
+    if problem.target == "energy":
+        return _energy_costs(problem)
+    raise ValueError("the period of pipelined requests is a maximum of sums, not a sum: see stage_costs")
+
+
+def stage_costs(problem: Problem) -> tuple[LinearCosts, LinearCosts, LinearCosts, LinearCosts]:
+    """The coefficients of device, uplink, server and downlink; the largest of the four sums is the `period_s`."""
+    encode, decode = _line(problem.protocol.encode.at), _line(problem.protocol.decode.at)
+    uplink, downlink = _uplink_line(problem), _downlink_line(problem)
+    nowhere = (0.0,) * len(problem.graph.layers)
+    return (
+        _assembled(problem, device=_device_s(problem), server=nowhere, up=encode),
+        _assembled(problem, device=nowhere, server=nowhere, up=uplink.less(_flight_s(problem, uplink))),
+        _assembled(problem, device=nowhere, server=_server_s(problem), up=decode),
+        _assembled(problem, device=nowhere, server=nowhere, down=downlink.less(_flight_s(problem, downlink))),
     )
 
 
-def _linear(problem: Problem, *, device: float, server: float, radio_j_per_byte: float | None) -> LinearCosts:
-    link, protocol, tensors = problem.link, problem.protocol, problem.graph.tensors
-    if radio_j_per_byte is None:
-        up = (protocol.encode.at, lambda size: link.uplink_s(size, protocol.uplink), protocol.decode.at)
-        fixed_up, per_byte_up = (sum(line) for line in zip(*map(_affine, up), strict=True))
-        fixed_down, per_byte_down = _affine(lambda size: link.downlink_s(size, protocol.downlink))
-    else:
-        fixed_up, per_byte_up, fixed_down, per_byte_down = 0.0, radio_j_per_byte, 0.0, 0.0
+@dataclass(frozen=True)
+class _Line:
+    """What is affine in bytes."""
+
+    fixed: float = 0.0
+    per_byte: float = 0.0
+
+    def plus(self, other: _Line) -> _Line:
+        return _Line(self.fixed + other.fixed, self.per_byte + other.per_byte)
+
+    def less(self, fixed: float) -> _Line:
+        return _Line(self.fixed - fixed, self.per_byte)
+
+    def times(self, factor: float) -> _Line:
+        return _Line(self.fixed * factor, self.per_byte * factor)
+
+
+def _line(seconds: Callable[[int], Estimate]) -> _Line:
+    size, fixed = 1_000_000_000, seconds(0).value
+    return _Line(fixed, (seconds(size).value - fixed) / size)
+
+
+def _uplink_line(problem: Problem) -> _Line:
+    return _line(lambda size: problem.link.uplink_s(size, problem.protocol.uplink))
+
+
+def _downlink_line(problem: Problem) -> _Line:
+    return _line(lambda size: problem.link.downlink_s(size, problem.protocol.downlink))
+
+
+def _away_lines(problem: Problem) -> tuple[_Line, _Line]:
+    """Seconds from the device's last layer to the server's first, and from the server's last to the answer."""
+    encode, decode = _line(problem.protocol.encode.at), _line(problem.protocol.decode.at)
+    return encode.plus(_uplink_line(problem)).plus(decode), _downlink_line(problem)
+
+
+def _latency_costs(problem: Problem) -> LinearCosts:
+    up, down = _away_lines(problem)
+    return _assembled(problem, device=_device_s(problem), server=_server_s(problem), up=up, down=down)
+
+
+def _energy_costs(problem: Problem) -> LinearCosts:
+    link, radio, idle_w = problem.link, problem.radio, _idle_w(problem)
+    joules = _group_energies(problem.device)
+    if radio is None or joules is None or (idle_w is None and not problem.paper_energy):
+        raise ValueError("a figure for the energy is missing; check_problem refuses it then")
+    device = _layer_costs(problem.device, joules, problem.device_slowdown)
+    sending, receiving = _Line(0.0, 8 / link.uplink_bps), _Line(0.0, 8 / link.downlink_bps)
+    up = sending.times(radio.uplink_w(link.uplink_bps))
+    if idle_w is None:
+        return _assembled(problem, device=device, server=(0.0,) * len(device), up=up)
+    away_up, away_down = _away_lines(problem)
+    on_top = -idle_w if radio.whole_device else 0.0
+    return _assembled(
+        problem,
+        device=device,
+        server=tuple(seconds * idle_w for seconds in _server_s(problem)),
+        up=up.plus(away_up.times(idle_w)).plus(sending.times(on_top)),
+        down=receiving.times(radio.downlink_w(link.downlink_bps) + on_top).plus(away_down.times(idle_w)),
+    )
+
+
+def _assembled(
+    problem: Problem,
+    *,
+    device: Sequence[float],
+    server: Sequence[float],
+    up: _Line = _Line(),
+    down: _Line = _Line(),
+) -> LinearCosts:
+    tensors = problem.graph.tensors
     return LinearCosts(
-        device=tuple(cost * device for cost in _layer_seconds(problem.device)),
-        server=tuple(cost * server for cost in _layer_seconds(problem.server)),
-        up={tensor.name: per_byte_up * tensor.size_bytes for tensor in tensors},
-        down={tensor.name: per_byte_down * tensor.size_bytes for tensor in tensors},
-        offload_fixed=fixed_up + fixed_down,
+        device=tuple(device),
+        server=tuple(server),
+        up={tensor.name: up.per_byte * tensor.size_bytes for tensor in tensors},
+        down={tensor.name: down.per_byte * tensor.size_bytes for tensor in tensors},
+        offload_fixed=up.fixed + down.fixed,
         units=tuple(
             group.layers
             for profile in (problem.device, problem.server)
@@ -109,80 +248,60 @@ def _linear(problem: Problem, *, device: float, server: float, radio_j_per_byte:
     )
 
 
-def _layer_seconds(profile: Profile) -> list[float]:
+def _groups(profile: Profile, layers: Iterable[int]) -> list[int]:
+    return sorted({profile.group_of_layer[index] for index in layers})
+
+
+def _device_s(problem: Problem) -> tuple[float, ...]:
+    return _layer_costs(problem.device, _group_times(problem.device), problem.device_slowdown * problem.device_load)
+
+
+def _server_s(problem: Problem) -> tuple[float, ...]:
+    return _layer_costs(problem.server, _group_times(problem.server), problem.server_load)
+
+
+def _group_times(profile: Profile) -> list[float]:
     import numpy as np
 
-    medians = np.median(profile.group_samples_s, axis=0)
-    costs = [0.0] * len(profile.graph.layers)
-    for group, median in zip(profile.groups, medians, strict=True):
-        costs[group.layers[0]] = float(median)
-    return costs
+    return [float(median) for median in np.median(profile.group_samples_s, axis=0)]
 
 
-def _affine(seconds: Callable[[int], Estimate]) -> tuple[float, float]:
-    """The fixed part and the slope of what is affine in bytes."""
-    size, fixed = 1_000_000_000, seconds(0).value
-    return fixed, (seconds(size).value - fixed) / size
+def _group_energies(profile: Profile) -> list[float] | None:
+    found = [profile.energy_of([group]) for group in range(len(profile.groups))]
+    known = [estimate.value for estimate in found if estimate is not None]
+    return known if len(known) == len(found) else None
 
 
-def predict(problem: Problem, cut: Cut) -> Breakdown:
-    """The Breakdown of one request under a cut.
+def _layer_costs(profile: Profile, costs: Sequence[float], factor: float) -> tuple[float, ...]:
+    by_layer = [0.0] * len(profile.graph.layers)
+    for group, cost in zip(profile.groups, costs, strict=True):
+        by_layer[group.layers[0]] = cost * factor
+    return tuple(by_layer)
 
-    Device-only plans send nothing. Energy is Neurosurgeon's two terms (Kang et al., ASPLOS 2017): computing on the
-    device, and sending for size / bandwidth at the radio's power; waiting and receiving are not charged.
-    """
-    graph = problem.graph
-    server_layers = [index for index in range(len(graph.layers)) if index not in cut.device]
-    device = compute_time(problem.device, cut.device).scaled(problem.device_slowdown)
-    nothing = Estimate.exactly(0.0)
-    power = problem.device.power_w
-    device_j = device.scaled(power) if power is not None else None
-    radio_j = nothing if problem.radio is not None else None
-    encode = uplink = decode = server = downlink = nothing
-    if server_layers:
-        up = sum(graph.tensor_by_name[name].size_bytes for name in cut.crossing)
-        down = sum(graph.tensor_by_name[name].size_bytes for name in cut.returning)
-        protocol = problem.protocol
-        encode = protocol.encode.at(up)
-        uplink = problem.link.uplink_s(up, protocol.uplink)
-        decode = protocol.decode.at(up)
-        server = compute_time(problem.server, server_layers)
-        downlink = problem.link.downlink_s(down, protocol.downlink)
-        if problem.radio is not None:
-            watts = problem.radio.uplink_w(problem.link.uplink_bps)
-            radio_j = Estimate.exactly(watts * up * 8 / problem.link.uplink_bps)
-    return Breakdown(
-        device_s=device,
-        encode_s=encode,
-        uplink_s=uplink,
-        queue_s=nothing,
-        decode_s=decode,
-        server_s=server,
-        downlink_s=downlink,
-        latency_s=add((device, encode, uplink, decode, server, downlink)),
-        device_j=device_j,
-        radio_j=radio_j,
-        energy_source="none" if device_j is None else "modelled",
+
+def _flight_s(problem: Problem, line: _Line) -> float:
+    """How long a message is under way without occupying the link: half a round trip, as far as the line holds one."""
+    return min(problem.link.rtt_s / 2, line.fixed)
+
+
+def _on_air(size_bytes: int, rate_bps: float, transfer: Estimate) -> Estimate:
+    """Seconds the radio takes for the bytes themselves, straying as the whole transfer does."""
+    value = size_bytes * 8 / rate_bps
+    return Estimate(
+        value=value,
+        low=max(0.0, value - (transfer.value - transfer.low)),
+        high=value + (transfer.high - transfer.value),
     )
 
 
-def make_option(problem: Problem, cut: Cut) -> Option:
-    """The cut with its predicted cost and its description in words."""
-    graph = problem.graph
-    place: Place = "both"
-    if len(cut.device) == len(graph.layers):
-        place = "device"
-    elif not cut.device:
-        place = "server"
-    sends = tuple(graph.tensor_by_name[name] for name in cut.crossing)
-    returns = tuple(graph.tensor_by_name[name] for name in cut.returning)
-    return Option(
-        device_layers=tuple(sorted(cut.device)),
-        words=describe(graph, cut),
-        place=place,
-        sends=sends,
-        returns=returns,
-        uplink_bytes=sum(tensor.size_bytes for tensor in sends),
-        downlink_bytes=sum(tensor.size_bytes for tensor in returns),
-        breakdown=predict(problem, cut),
+def _idle_w(problem: Problem) -> float | None:
+    """Watts to charge while the request is elsewhere; None when not known or not charged."""
+    return None if problem.paper_energy else problem.device.idle_power_w
+
+
+def _slowest(*stages: Estimate) -> Estimate:
+    return Estimate(
+        value=max(stage.value for stage in stages),
+        low=max(stage.low for stage in stages),
+        high=max(stage.high for stage in stages),
     )

@@ -33,9 +33,7 @@ class Neurosurgeon:
 
 def objective(problem: Problem, option: Option) -> float:
     """What the problem's target minimises: seconds or joules."""
-    if problem.target == "latency":
-        return option.breakdown.latency_s.value
-    energy = option.breakdown.energy_j
-    if energy is None:
+    cost = option.cost(problem.target)
+    if cost is None:
         raise ValueError("the energy target needs a power and a radio; check_problem refuses it without them")
-    return energy.value
+    return cost.value

@@ -6,24 +6,46 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offload.graph.cuts import make_cut
+from offload.graph.cuts import Cut, make_cut
 from offload.planners.base import Problem
-from offload.planners.costs import linear_costs, make_option, tears_kernel
-from offload.planners.neurosurgeon import objective
+from offload.planners.costs import linear_costs, predict, stage_costs, tears_kernel
 from tests import synthetic
+
+
+def drawn_cut(problem: Problem, data: st.DataObject) -> Cut:
+    """A random legal cut: some layers and all that they need; half of the time kernels are kept whole."""
+    graph, whole = problem.graph, data.draw(st.booleans())
+    chosen = set(data.draw(st.sets(st.sampled_from(range(len(graph.layers))))))
+    while True:
+        needed = {graph.producer[name] for i in chosen for name in graph.layers[i].inputs if name in graph.producer}
+        kernels = (group.layers for profile in (problem.device, problem.server) for group in profile.groups)
+        fused = {index for layers in kernels if whole and chosen & set(layers) for index in layers}
+        if needed | fused <= chosen:
+            return make_cut(graph, chosen)
+        chosen |= needed | fused
+
+
+def torn(units: tuple[tuple[int, ...], ...], cut: Cut) -> bool:
+    return any(0 < sum(index in cut.device for index in unit) < len(unit) for unit in units)
 
 
 @settings(max_examples=300, deadline=None)
 @given(problem=synthetic.problems(), data=st.data())
 def test_the_linear_sum_is_the_objective_of_every_legal_cut(problem: Problem, data: st.DataObject) -> None:
-    graph = problem.graph
-    chosen = set(data.draw(st.sets(st.sampled_from(range(len(graph.layers))))))
-    for index in reversed(range(len(graph.layers))):
-        if index in chosen:
-            chosen |= {graph.producer[name] for name in graph.layers[index].inputs if name in graph.producer}
-    cut = make_cut(graph, chosen)
-    costs = linear_costs(problem)
-    torn = any(0 < sum(index in chosen for index in unit) < len(unit) for unit in costs.units)
-    assert torn == (tears_kernel(problem.device, cut) or tears_kernel(problem.server, cut))
-    if not torn:
-        assert costs.of(cut) == pytest.approx(objective(problem, make_option(problem, cut)), rel=1e-9)
+    cut, costs = drawn_cut(problem, data), linear_costs(problem)
+    assert torn(costs.units, cut) == (tears_kernel(problem.device, cut) or tears_kernel(problem.server, cut))
+    if not torn(costs.units, cut):
+        predicted = predict(problem, cut)
+        exact = predicted.latency_s if problem.target == "latency" else predicted.energy_j
+        assert exact is not None
+        assert costs.of(cut) == pytest.approx(exact.value, rel=1e-9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(problem=synthetic.problems(), data=st.data())
+def test_the_slowest_stage_is_the_period(problem: Problem, data: st.DataObject) -> None:
+    cut, stages = drawn_cut(problem, data), stage_costs(problem)
+    if not torn(stages[0].units, cut):
+        period = predict(problem, cut).period_s
+        assert period is not None
+        assert max(stage.of(cut) for stage in stages) == pytest.approx(period.value, rel=1e-9)

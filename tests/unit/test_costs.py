@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from offload.artifacts.breakdown import Breakdown
 from offload.artifacts.link import AffineCost, Link, ProtocolCost, ProtocolSample, fit_affine
 from offload.errors import OffloadError
 from offload.graph.cuts import make_cut
-from offload.planners.base import check_problem
+from offload.planners.base import Constraints, Problem, check_problem
 from offload.planners.costs import compute_time, make_option, predict, tears_kernel
 from offload.predictors.radios import load_radio
 from tests import synthetic
@@ -127,9 +128,110 @@ def test_profiles_of_different_models_are_never_mixed(changes: dict[str, object]
     assert message in raised.value.message
 
 
-def test_the_energy_target_needs_a_power_and_a_radio() -> None:
-    with pytest.raises(OffloadError, match="power") as raised:
-        check_problem(synthetic.problem(target="energy"))
+def energy_problem(**changes: object) -> Problem:
+    """1 MB sent at 8 Mbit/s (1 s), 40 B back; 2 W while computing, 0.5 W idle."""
+    graph = synthetic.chain(floats=(1000, 250_000, 300, 10))
+    fields: dict[str, object] = {
+        "device": synthetic.profile(graph, (0.010, 0.001, 0.004), power_w=2.0, idle_power_w=0.5),
+        "server": synthetic.profile(graph, (0.001, 0.0001, 0.0004)),
+        "link": Link(uplink_bps=8e6, downlink_bps=320.0, rtt_s=0.2),
+        "target": "energy",
+        "radio": load_radio("wifi"),
+    }
+    return synthetic.problem(**(fields | changes))
+
+
+def joules(costs: Breakdown) -> list[float | None]:
+    parts = (costs.device_j, costs.radio_j, costs.idle_j, costs.download_j, costs.energy_j)
+    return [None if part is None else part.value for part in parts]
+
+
+def test_energy_by_hand() -> None:
+    sending_w = 0.28317 * 8 + 0.13286
+    receiving_w = 0.13701 * 320e-6 + 0.13286
+    away_s = 0.1 + 1.0 + 0.0005 + 0.1 + 1.0
+    expected = [0.020, sending_w * 1.0, 0.5 * away_s, receiving_w * 1.0]
+    costs = predict(energy_problem(), make_cut(energy_problem().graph, [0]))
+    assert joules(costs) == pytest.approx([*expected, sum(expected)])
+
+
+def test_the_papers_energy_is_computing_and_sending_only() -> None:
+    problem = energy_problem(paper_energy=True)
+    costs = predict(problem, make_cut(problem.graph, [0]))
+    sending = 0.28317 * 8 + 0.13286
+    assert joules(costs) == [pytest.approx(0.020), pytest.approx(sending), None, None, pytest.approx(0.020 + sending)]
+
+
+def test_idle_power_is_not_added_to_figures_of_the_whole_device() -> None:
+    problem = energy_problem(radio=load_radio("5g-mmwave"))
+    costs = predict(problem, make_cut(problem.graph, [0]))
+    expected = [0.020, 0.00888 * 8 + 5.664, 0.5 * (0.1 + 0.0005 + 0.1), 5.664]
+    assert joules(costs) == pytest.approx([*expected, sum(expected)])
+
+
+def test_energy_without_idle_power_is_not_known_rather_than_less() -> None:
+    device = synthetic.profile(energy_problem().graph, (0.010, 0.001, 0.004), power_w=2.0)
+    problem = energy_problem(device=device)
+    costs = predict(problem, make_cut(problem.graph, [0]))
+    assert costs.idle_j is None
+    assert costs.energy_j is None
+
+
+def test_a_slowdown_scales_energy_and_a_load_only_time() -> None:
+    slow = energy_problem(device_slowdown=3.0, device_load=2.0, server_load=5.0)
+    costs = predict(slow, make_cut(slow.graph, [0]))
+    assert costs.device_s.value == pytest.approx(0.060)
+    assert costs.server_s.value == pytest.approx(0.0025)
+    assert costs.device_j is not None
+    assert costs.device_j.value == pytest.approx(0.060)
+    assert costs.idle_j is not None
+    assert costs.idle_j.value == pytest.approx(0.5 * (0.2 + 2.0 + 0.0025))
+
+
+def test_the_interval_of_energy_is_that_of_its_parts() -> None:
+    uncertain = Link(
+        uplink_bps=8e6, downlink_bps=8e6, rtt_s=0.0, source="measured",
+        uplink_curve=AffineCost(per_byte_s=1e-6, below_s=0.1, above_s=0.3),
+        downlink_curve=AffineCost(per_byte_s=1e-6),
+    )  # fmt: skip
+    problem = energy_problem(link=uncertain)
+    costs = predict(problem, make_cut(problem.graph, [0]))
+    assert costs.radio_j is not None
+    assert costs.idle_j is not None
+    assert costs.energy_j is not None
+    sending_w = 0.28317 * 8 + 0.13286
+    assert costs.radio_j.low == pytest.approx(0.9 * sending_w)
+    assert costs.radio_j.high == pytest.approx(1.3 * sending_w)
+    assert costs.idle_j.high - costs.idle_j.value == pytest.approx(0.5 * 0.3)
+    assert costs.energy_j.high - costs.energy_j.value == pytest.approx(((0.3 * sending_w) ** 2 + 0.15**2) ** 0.5)
+
+
+def test_the_period_is_the_slowest_stage_without_the_time_of_flight() -> None:
+    problem = energy_problem(target="throughput")
+    cut = make_cut(problem.graph, [0])
+    period = predict(problem, cut).period_s
+    assert period is not None
+    assert period.value == pytest.approx(1.0), "1 MB at 8 Mbit/s, and 40 B at 320 bit/s; half round trips overlap"
+    slow = energy_problem(target="throughput", device_slowdown=1000.0)
+    period = predict(slow, cut).period_s
+    assert period is not None
+    assert period.value == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "constraint"), [({"target": "energy"}, None), ({"target": "latency"}, 0.2)], ids=["target", "limit"]
+)
+def test_what_needs_the_energy_says_what_is_missing(changes: dict[str, object], constraint: float | None) -> None:
+    changes["constraints"] = Constraints(max_energy_j=constraint)
+    with pytest.raises(OffloadError, match="device's energy") as raised:
+        check_problem(synthetic.problem(**changes))
     assert "--power" in raised.value.hint
+    assert "meter" in raised.value.hint
+    powered = synthetic.profile(power_w=1.0)
     with pytest.raises(OffloadError, match="radio"):
-        check_problem(synthetic.problem(target="energy", device=synthetic.profile(power_w=1.0)))
+        check_problem(synthetic.problem(**changes, device=powered))
+    with pytest.raises(OffloadError, match="idle power") as raised:
+        check_problem(synthetic.problem(**changes, device=powered, radio=load_radio("wifi")))
+    assert "--idle-power" in raised.value.hint
+    assert "--paper-energy" in raised.value.hint
+    check_problem(synthetic.problem(**changes, device=powered, radio=load_radio("wifi"), paper_energy=True))
