@@ -304,6 +304,7 @@ class LinkProfile(Artifact):
         server_name: What the server calls itself, with its version.
         probes: `built-in` models of our own server, or models `uploaded` for the purpose.
         timing: `one-way` by the server's clock, or from the `round trip` with half an empty one taken off.
+        compute_included: Whether transfers hold the probes' own computing, as the server told no statistics.
         clock_uncertainty_s: How far one-way times may be shifted from one direction to the other; None for round trips.
         clock_drift: How fast the server's clock ran away from ours, seconds a second; None for round trips.
         rtts: Round trips of tiny requests, in the order of time.
@@ -318,6 +319,7 @@ class LinkProfile(Artifact):
     server_name: str
     probes: Literal["built-in", "uploaded"]
     timing: Literal["one-way", "round trip"]
+    compute_included: bool = False
     clock_uncertainty_s: Seconds | None = None
     clock_drift: FiniteFloat | None = None
     rtts: tuple[RttSample, ...]

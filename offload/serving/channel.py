@@ -24,5 +24,6 @@ def client_channel_arguments(*, loopback: bool) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", keep_alive.keepalive_timeout_ms),
         ("grpc.keepalive_permit_without_calls", int(keep_alive.keepalive_permit_without_calls)),
         ("grpc.http2.max_pings_without_data", keep_alive.http2_max_pings_without_data),
+        ("grpc.use_local_subchannel_pool", 1),  # a connection of its own, not that of an earlier client
         *([("grpc.enable_http_proxy", 0)] if loopback else []),
     ]
