@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import model_validator
 
 from offload.artifacts.base import Artifact, Count, Positive, Seconds
+from offload.artifacts.breakdown import EnergySource
+from offload.artifacts.energy import ProfileEnergy
 from offload.artifacts.estimate import CONFIDENCE, Estimate, median_estimate
 from offload.artifacts.link import ProtocolSample
 from offload.graph.model_graph import ModelGraph
@@ -83,6 +86,9 @@ class Profile(Artifact):
         stopped: Why measuring ended.
         precision_reached: Half width of the 95 % interval of the whole's median, as a fraction.
         power_w: Declared power while computing, in watts; energy derived from it is tagged `modelled`.
+        idle_power_w: Power while nothing runs, in watts: declared, or else the meter's reading.
+        energy: What a meter read; None when there was none, or it was lost.
+        energy_lost: Why a meter that was there gave no energy.
         protocol: Requests over loopback that compute nothing: the serving protocol's own cost; empty when not measured.
     """
 
@@ -103,6 +109,9 @@ class Profile(Artifact):
     stopped: Literal["precision", "time cap", "interrupted", "not measured"]
     precision_reached: float | None = None
     power_w: Positive | None = None
+    idle_power_w: Positive | None = None
+    energy: ProfileEnergy | None = None
+    energy_lost: str | None = None
     protocol: tuple[ProtocolSample, ...] = ()
 
     @model_validator(mode="after")
@@ -208,3 +217,41 @@ class Profile(Artifact):
             for index in group.layers:
                 found[index] = number
         return tuple(found)
+
+    def time_of(self, groups: Sequence[int]) -> Estimate:
+        """Seconds that kernel groups take in one run, from the rounds.
+
+        The value is the sum of their closed medians; the interval is the bootstrap of the per-round sums around it,
+        widened by how far the whole's median moves when the model is loaded again.
+        """
+        import numpy as np
+
+        if not groups:
+            return Estimate.exactly(0.0)
+        samples = self.group_samples_s[:, sorted(set(groups))]
+        value = float(np.sum(np.median(samples, axis=0)))
+        spread = median_estimate(samples.sum(axis=1))
+        relative = 0.0 if self.source == "assumed" else self.repeatability
+        below = ((spread.value - spread.low) ** 2 + (relative * value) ** 2) ** 0.5
+        above = ((spread.high - spread.value) ** 2 + (relative * value) ** 2) ** 0.5
+        return Estimate(value=value, low=max(0.0, value - below), high=value + above)
+
+    @property
+    def energy_source(self) -> EnergySource:
+        """Where `energy_of` comes from: a meter, the declared power, or nowhere."""
+        if self.energy is not None:
+            return self.energy.source
+        return "none" if self.power_w is None else "modelled"
+
+    def energy_of(self, groups: Sequence[int]) -> Estimate | None:
+        """Gross joules that kernel groups take in one run; exactly 0 J for none.
+
+        None when there is neither a reading nor a declared power, which is not 0 J.
+        """
+        if self.energy_source == "none":
+            return None
+        if not groups:
+            return Estimate.exactly(0.0)
+        if self.power_w is not None:
+            return self.time_of(groups).scaled(self.power_w)
+        return None
