@@ -52,7 +52,12 @@ class RuntimeIdentity:
     name: str
     version: str
     device: str
+    """`cpu`, `cuda:0`, or a preset's name."""
     threads: Count
+    channels_last: bool = False
+    """Whether images are kept with their channels innermost."""
+    compiled: bool = False
+    """Whether the model was compiled as a whole (torch.compile)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,19 +223,24 @@ class Profile(Artifact):
                 found[index] = number
         return tuple(found)
 
+    @cached_property
+    def group_medians_s(self) -> NDArray[np.float64]:
+        """Median of each group's closed times, float64 seconds, shape (groups,)."""
+        import numpy as np
+
+        return np.asarray(np.median(self.group_samples_s, axis=0), dtype=np.float64)
+
     def time_of(self, groups: Sequence[int]) -> Estimate:
         """Seconds that kernel groups take in one run, from the rounds.
 
         The value is the sum of their closed medians; the interval is the bootstrap of the per-round sums around it,
         widened by how far the whole's median moves when the model is loaded again.
         """
-        import numpy as np
-
         if not groups:
             return Estimate.exactly(0.0)
-        samples = self.group_samples_s[:, sorted(set(groups))]
-        value = float(np.sum(np.median(samples, axis=0)))
-        spread = median_estimate(samples.sum(axis=1))
+        chosen = sorted(set(groups))
+        value = float(self.group_medians_s[chosen].sum())
+        spread = median_estimate(self.group_samples_s[:, chosen].sum(axis=1))
         relative = 0.0 if self.source == "assumed" else self.repeatability
         below = ((spread.value - spread.low) ** 2 + (relative * value) ** 2) ** 0.5
         above = ((spread.high - spread.value) ** 2 + (relative * value) ** 2) ** 0.5

@@ -253,17 +253,11 @@ def _groups(profile: Profile, layers: Iterable[int]) -> list[int]:
 
 
 def _device_s(problem: Problem) -> tuple[float, ...]:
-    return _layer_costs(problem.device, _group_times(problem.device), problem.device_slowdown * problem.device_load)
+    return _layer_costs(problem.device, problem.device.group_medians_s.tolist(), problem.device_slowdown * problem.device_load)
 
 
 def _server_s(problem: Problem) -> tuple[float, ...]:
-    return _layer_costs(problem.server, _group_times(problem.server), problem.server_load)
-
-
-def _group_times(profile: Profile) -> list[float]:
-    import numpy as np
-
-    return [float(median) for median in np.median(profile.group_samples_s, axis=0)]
+    return _layer_costs(problem.server, problem.server.group_medians_s.tolist(), problem.server_load)
 
 
 def _group_energies(profile: Profile) -> list[float] | None:
