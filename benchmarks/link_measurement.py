@@ -1,6 +1,6 @@
 """`offload link` beside iperf3 over a link that the kernel shapes: two network namespaces, a veth pair, `tc … tbf`.
 
-Run as root: `python benchmarks/link_measurement.py [RATE_MBIT …]`, by default 20, 100 and 450 Mbit/s and no limit at all,
+Run as root: `python benchmarks/link_measurement.py [RATE_MBIT …]`, by default 20, 100 and 450 Mbit/s and no limit,
 which shows where the serving protocol itself ends. Needs ip, tc and iperf3 (Debian: iproute2, iperf3); takes about
 two minutes and prints a Markdown table.
 """
@@ -127,9 +127,7 @@ def main() -> None:
     if lacking:
         print(f"skipped: needs {lacking}")
         return
-    print(
-        "| tbf Mbit/s | direction | iperf3 Mbit/s | offload link Mbit/s | 95 % interval | ratio | residual of the line |"
-    )
+    print("| tbf Mbit/s | direction | iperf3 Mbit/s | offload link Mbit/s | 95 % interval | ratio | line's residual |")
     print("|---|---|---|---|---|---|---|")
     for rate_mbit in [float(text) for text in sys.argv[1:]] or RATES_MBIT:
         with shaped_link(rate_mbit) as link:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from offload.version import __version__
 
 if TYPE_CHECKING:
-    from offload.api import PlanRequest, ProfileRequest, VerifyRequest, plan, profile, verify
+    from offload.api import LinkRequest, PlanRequest, ProfileRequest, VerifyRequest, link, plan, profile, verify
+    from offload.artifacts.link import LinkProfile
     from offload.artifacts.plan import Plan
     from offload.artifacts.profile import Profile
     from offload.artifacts.verification import Verification
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "profile": "offload.api",
+    "link": "offload.api",
     "plan": "offload.api",
     "verify": "offload.api",
     "ProfileRequest": "offload.api",
+    "LinkRequest": "offload.api",
     "PlanRequest": "offload.api",
     "VerifyRequest": "offload.api",
     "Profile": "offload.artifacts.profile",
+    "LinkProfile": "offload.artifacts.link",
     "Plan": "offload.artifacts.plan",
     "Verification": "offload.artifacts.verification",
     "Workspace": "offload.artifacts.workspace",
@@ -34,6 +38,8 @@ _WHERE = {
 }
 
 __all__ = [
+    "LinkProfile",
+    "LinkRequest",
     "OffloadError",
     "Plan",
     "PlanRequest",
@@ -43,6 +49,7 @@ __all__ = [
     "VerifyRequest",
     "Workspace",
     "__version__",
+    "link",
     "plan",
     "profile",
     "verify",

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from offload.cli import failures
+from offload.cli.link import link
 from offload.cli.models import models
 from offload.cli.plan import plan
 from offload.cli.profile import profile
@@ -29,7 +30,7 @@ app = typer.Typer(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (profile, plan, serve, verify, models):
+for verb in (profile, link, plan, serve, verify, models):
     app.command(epilog=_EPILOG)(verb)
 
 

@@ -7,10 +7,12 @@ import io
 import json
 from typing import TYPE_CHECKING, Literal
 
+from offload.artifacts.link import LinkProfile
 from offload.artifacts.plan import Plan
 from offload.artifacts.profile import Profile
 from offload.artifacts.verification import Verification
 from offload.reports.document import Report, Section, human
+from offload.reports.link import link_report
 from offload.reports.plan import plan_report
 from offload.reports.profile import profile_report
 from offload.reports.verification import verification_report
@@ -31,7 +33,7 @@ def render(artifact: Artifact, form: Form, *, all_layers: bool = False, width: i
     """An artifact as text.
 
     Args:
-        artifact: A profile, plan or verification.
+        artifact: A profile, link, plan or verification.
         form: `json` is the artifact itself; the others are its report.
         all_layers: Every row of a profile rather than the slowest; CSV always has every row.
         width: Columns that a table may take.
@@ -52,6 +54,8 @@ def report_on(artifact: Artifact, *, all_layers: bool = False) -> Report:
     match artifact:
         case Profile():
             return profile_report(artifact, all_layers=all_layers)
+        case LinkProfile():
+            return link_report(artifact)
         case Plan():
             return plan_report(artifact)
         case Verification():

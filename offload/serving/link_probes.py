@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,6 +16,11 @@ from offload.serving.builtin_models import PROBE_DOWN, PROBE_UP
 from offload.serving.client import ServerClient
 from offload.serving.client_errors import ServerError
 from offload.serving.timing import InferResult
+
+if TYPE_CHECKING:
+    from onnx import NodeProto, ValueInfoProto
+
+    from offload.runtimes.base import Array
 
 _OPSET, _IR_VERSION = 13, 7
 """Old enough for every runtime that is still in use."""
@@ -34,7 +39,7 @@ class Probes:
         return self.up if direction == "up" else self.down
 
     def send(
-        self, client: ServerClient, direction: Direction, payload: np.ndarray, *, timeout_s: float | None = None
+        self, client: ServerClient, direction: Direction, payload: Array, *, timeout_s: float | None = None
     ) -> InferResult:
         """Move a message as long as `payload` that way.
 
@@ -117,7 +122,7 @@ def _probe_down() -> bytes:
     )
 
 
-def _model(nodes: list[object], inputs: list[object], outputs: list[object]) -> bytes:
+def _model(nodes: list[NodeProto], inputs: list[ValueInfoProto], outputs: list[ValueInfoProto]) -> bytes:
     from onnx import helper
 
     graph = helper.make_graph(nodes, "offload-link-probe", inputs, outputs)
