@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
@@ -70,13 +70,36 @@ class Problem:
         return ProtocolCost.fit(self.device.protocol)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """What a planner found, and how far that can be trusted."""
+
+    options: tuple[Option, ...]
+    """Those that keep to every constraint, best for the problem's target first; never empty."""
+    exact: bool
+    """Whether no legal cut that keeps to the constraints is better than the first option."""
+    considered: int
+    """Cuts whose cost was worked out one by one; `exact` may cover many more."""
+    legal_cuts: int | None = None
+    """How many cuts tear no kernel and keep to pins and privacy; None when they are too many to count."""
+    bound: float | None = None
+    """No such cut costs less than this, in the target's unit; the first option's cost when `exact`."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of how the answer was found."""
+
+
 class Planner(Protocol):
     """An algorithm that ranks ways to divide a model. Pure: no clock, no file, no network."""
 
     name: str
 
-    def rank(self, problem: Problem) -> Sequence[Option]:
-        """The options considered, best for the problem's target first; never empty."""
+    def rank(self, problem: Problem) -> Ranking:
+        """The options found, best first.
+
+        Raises:
+            OffloadError: pins and privacy contradict one another.
+            VerdictError: no cut keeps to the constraints; says which binds and by how much.
+        """
 
 
 def check_problem(problem: Problem) -> None:

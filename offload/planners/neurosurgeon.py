@@ -8,11 +8,9 @@ size of every tensor that crosses, each once. Added to the paper's sum: the answ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from offload.artifacts.plan import Option
 from offload.graph.cuts import prefix_cuts
-from offload.planners.base import Problem
+from offload.planners.base import Problem, Ranking
 from offload.planners.costs import make_option, tears_kernel
 
 
@@ -21,14 +19,15 @@ class Neurosurgeon:
 
     name = "neurosurgeon"
 
-    def rank(self, problem: Problem) -> Sequence[Option]:
+    def rank(self, problem: Problem) -> Ranking:
         """Every prefix cut at the borders of both sides' kernels, best first; see `Planner.rank`."""
         options = [
             make_option(problem, cut)
             for cut in prefix_cuts(problem.graph)
             if not tears_kernel(problem.device, cut) and not tears_kernel(problem.server, cut)
         ]
-        return sorted(options, key=lambda option: objective(problem, option))
+        ranked = sorted(options, key=lambda option: objective(problem, option))
+        return Ranking(options=tuple(ranked), exact=False, considered=len(ranked))
 
 
 def objective(problem: Problem, option: Option) -> float:

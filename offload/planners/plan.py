@@ -5,7 +5,9 @@ from __future__ import annotations
 from offload.artifacts.estimate import median_estimate
 from offload.artifacts.plan import Option, Party, Plan
 from offload.artifacts.profile import Profile
+from offload.graph.cuts import make_cut
 from offload.planners.base import Planner, Problem, check_problem
+from offload.planners.costs import make_option
 from offload.planners.neurosurgeon import Neurosurgeon
 
 PLANNERS: dict[str, Planner] = {Neurosurgeon.name: Neurosurgeon()}
@@ -25,9 +27,9 @@ def make_plan(problem: Problem, *, planner: Planner, device_hash: str, server_ha
         OffloadError: the inputs do not belong together (see `check_problem`).
     """
     check_problem(problem)
-    ranked = planner.rank(problem)
-    chosen = ranked[0]
-    others = [option for option in ranked if option is not chosen]
+    ranking = planner.rank(problem)
+    chosen, *others = ranking.options
+    layers = range(len(problem.graph.layers))
     return Plan.create(
         model=problem.device.model,
         planner=planner.name,
@@ -38,11 +40,11 @@ def make_plan(problem: Problem, *, planner: Planner, device_hash: str, server_ha
         link=problem.link,
         radio=problem.radio,
         chosen=chosen,
-        device_only=next(option for option in ranked if option.place == "device"),
-        server_only=next(option for option in ranked if option.place == "server"),
+        device_only=make_option(problem, make_cut(problem.graph, layers)),
+        server_only=make_option(problem, make_cut(problem.graph, ())),
         alternatives=tuple(others[:_ALTERNATIVES]),
         cannot_tell_apart=tuple(option.words for option in others if _overlap(problem, chosen, option)),
-        considered=len(ranked),
+        considered=ranking.considered,
         warnings=_warnings(problem),
     )
 
