@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
 
-from offload.artifacts.base import Artifact, Positive, Seconds
+from pydantic import Field, FiniteFloat
+
+from offload.artifacts.base import MOST, Artifact, Count, Positive, Seconds
 from offload.artifacts.breakdown import Breakdown
 from offload.artifacts.estimate import Estimate
 from offload.artifacts.link import Link
+from offload.artifacts.policy import Policy
 from offload.artifacts.profile import ModelIdentity, RuntimeIdentity
 from offload.graph.model_graph import Tensor
 
 Target = Literal["latency", "energy", "throughput"]
 Place = Literal["device", "server", "both"]
+Side = Literal["device", "server"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,8 @@ class Party:
     """Median of the reference kernel when the profile was made; None when nothing was measured."""
     slowdown: Positive = 1.0
     """Every layer takes this many times longer than profiled (an emulated slower device)."""
+    load: Positive = 1.0
+    """Computing takes this many times longer because other work runs there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +96,41 @@ class Radio:
         return self.down_alpha_w_per_bps * min(rate_bps, self.down_fitted_to_bps) + self.beta_w
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What the plan was asked to keep to."""
+
+    max_latency_s: Seconds | None = None
+    max_energy_j: Seconds | None = None
+    device_memory_bytes: Seconds | None = None
+    """For the weights and live tensors of the device's layers."""
+    server_memory_bytes: Seconds | None = None
+    pins: dict[str, Side] = field(default_factory=dict)
+    """Layer name to the side it must run on."""
+    private_depth: str | None = None
+    """The raw input and every tensor above this layer's output never leave the device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColdStart:
+    """What has to be paid once before the first request: the server's part must get there."""
+
+    tail_bytes: Annotated[int, Field(ge=0)]
+    """Weights of the server's layers and the names of its graph: the file is a little larger."""
+    upload_s: Estimate
+    """Time to send them over the link."""
+    pays_after: Count | None
+    """Requests until the time won over device-only has paid for the upload; None when none is won."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """The best that one server could do."""
+
+    server: Party
+    best: Option
+
+
 class Plan(Artifact):
     """The answer to "should I offload, and which part".
 
@@ -107,8 +148,21 @@ class Plan(Artifact):
         server_only: Everything on the server.
         alternatives: The next best options, best first.
         cannot_tell_apart: The words of the options whose interval overlaps the chosen one's.
-        considered: How many cuts were compared.
+        considered: How many cuts were compared one by one.
         warnings: Reasons to trust the plan less, each with its remedy.
+        exact: Whether no cut that keeps to the limits is better, those not compared one by one included.
+        legal_cuts: How many cuts there are; None when they are too many to count.
+        bound: No cut costs less than this, in the target's unit; None when not known.
+        notes: How the answer was found.
+        policy: Which option is best at which bandwidth and load.
+        paper_energy: Whether only the paper's two terms of energy were charged: computing and sending.
+        limits: What the plan had to keep to.
+        paper_choice: What Neurosurgeon's own algorithm chooses, where that is another cut.
+        other_servers: What the servers that were not taken could do at best.
+        pareto: The options that no other beats in both latency and energy, fastest first; empty when not asked for.
+        battery_j: Energy of a full battery.
+        requests_per_charge: Requests that a full battery lasts for, at the chosen option's energy.
+        cold_start: Getting the server's part there; None when there is none.
     """
 
     KIND: ClassVar[str] = "plan"
@@ -128,8 +182,39 @@ class Plan(Artifact):
     cannot_tell_apart: tuple[str, ...]
     considered: int
     warnings: tuple[str, ...]
+    exact: bool = False
+    legal_cuts: int | None = None
+    bound: FiniteFloat | None = None
+    notes: tuple[str, ...] = ()
+    policy: Policy | None = None
+    paper_energy: bool = False
+    limits: Limits = Limits()
+    paper_choice: Option | None = None
+    other_servers: tuple[Offer, ...] = ()
+    pareto: tuple[Option, ...] = ()
+    battery_j: Positive | None = None
+    requests_per_charge: Estimate | None = None
+    cold_start: ColdStart | None = None
 
     @property
     def offloads(self) -> bool:
         """Whether anything runs on the server."""
         return self.chosen.place != "device"
+
+    @property
+    def pays(self) -> bool:
+        """Whether it offloads and beats device-only, by value."""
+        chosen, device_only = self.chosen.cost(self.target), self.device_only.cost(self.target)
+        return self.offloads and chosen is not None and device_only is not None and chosen.value < device_only.value
+
+
+def requests_per_charge(battery_j: float, option: Option) -> Estimate | None:
+    """Requests that a full battery lasts for; None when the option's energy is not known or is none."""
+    energy = option.breakdown.energy_j
+    if energy is None or not energy.value:
+        return None
+    return Estimate(
+        value=battery_j / energy.value,
+        low=battery_j / energy.high,
+        high=min(MOST, battery_j / energy.low) if energy.low else MOST,
+    )

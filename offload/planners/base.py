@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Protocol
 
 from offload.artifacts.link import Link, ProtocolCost
-from offload.artifacts.plan import Option, Radio, Target
+from offload.artifacts.plan import Option, Radio, Side, Target
 from offload.artifacts.profile import Profile
 from offload.errors import OffloadError
 from offload.graph.model_graph import ModelGraph
-
-Side = Literal["device", "server"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -253,7 +253,8 @@ def _groups(profile: Profile, layers: Iterable[int]) -> list[int]:
 
 
 def _device_s(problem: Problem) -> tuple[float, ...]:
-    return _layer_costs(problem.device, problem.device.group_medians_s.tolist(), problem.device_slowdown * problem.device_load)
+    factor = problem.device_slowdown * problem.device_load
+    return _layer_costs(problem.device, problem.device.group_medians_s.tolist(), factor)
 
 
 def _server_s(problem: Problem) -> tuple[float, ...]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+
 from offload.artifacts.estimate import median_estimate
-from offload.artifacts.plan import Option, Party, Plan
+from offload.artifacts.plan import ColdStart, Limits, Offer, Option, Party, Plan, requests_per_charge
 from offload.artifacts.profile import Profile
+from offload.errors import VerdictError
 from offload.graph.cuts import make_cut
-from offload.planners.base import Planner, Problem, check_problem
+from offload.planners.base import Planner, Problem, check_energy, check_problem
 from offload.planners.costs import make_option
 from offload.planners.neurosurgeon import Neurosurgeon
 
@@ -14,42 +18,87 @@ PLANNERS: dict[str, Planner] = {Neurosurgeon.name: Neurosurgeon()}
 _ALTERNATIVES = 5
 
 
-def make_plan(problem: Problem, *, planner: Planner, device_hash: str, server_hash: str) -> Plan:
+def make_plan(
+    problem: Problem,
+    *,
+    planner: Planner,
+    device_hash: str,
+    server_hash: str,
+    battery_j: float | None = None,
+    warnings: Sequence[str] = (),
+) -> Plan:
     """The plan for a problem.
 
     Args:
-        problem: Profiles, link and target.
+        problem: Profiles, link, target and constraints.
         planner: One of PLANNERS.
         device_hash: SHA-256 of the device's profile document.
         server_hash: SHA-256 of the server's profile document.
+        battery_j: Energy of a full battery, to tell how many requests it lasts for.
+        warnings: What the caller assumed, to stand before the plan's own warnings.
 
     Raises:
         OffloadError: the inputs do not belong together (see `check_problem`).
+        VerdictError: no cut keeps to the constraints.
     """
     check_problem(problem)
+    if battery_j is not None:
+        check_energy(problem, "--battery")
     ranking = planner.rank(problem)
     chosen, *others = ranking.options
-    layers = range(len(problem.graph.layers))
+    device_only = _baseline(problem, range(len(problem.graph.layers)))
     return Plan.create(
         model=problem.device.model,
         planner=planner.name,
         target=problem.target,
         codec="raw",
-        device=_party(problem.device, device_hash, problem.device_slowdown),
-        server=_party(problem.server, server_hash, 1.0),
+        device=_party(problem.device, device_hash, slowdown=problem.device_slowdown, load=problem.device_load),
+        server=_party(problem.server, server_hash, load=problem.server_load),
         link=problem.link,
         radio=problem.radio,
         chosen=chosen,
-        device_only=make_option(problem, make_cut(problem.graph, layers)),
-        server_only=make_option(problem, make_cut(problem.graph, ())),
+        device_only=device_only,
+        server_only=_baseline(problem, ()),
         alternatives=tuple(others[:_ALTERNATIVES]),
         cannot_tell_apart=tuple(option.words for option in others if _overlap(problem, chosen, option)),
         considered=ranking.considered,
-        warnings=_warnings(problem),
+        exact=ranking.exact,
+        legal_cuts=ranking.legal_cuts,
+        bound=ranking.bound,
+        notes=ranking.notes,
+        warnings=(*warnings, *_warnings(problem)),
+        paper_energy=problem.paper_energy,
+        limits=_limits(problem),
+        paper_choice=_paper_choice(problem, chosen) if planner.name != Neurosurgeon.name else None,
+        battery_j=battery_j,
+        requests_per_charge=None if battery_j is None else requests_per_charge(battery_j, chosen),
+        cold_start=_cold_start(problem, chosen, device_only),
     )
 
 
-def _party(profile: Profile, profile_hash: str, slowdown: float) -> Party:
+def best_plan(plans: Sequence[Plan]) -> Plan:
+    """The plan of the server that serves the target best, with what the others could do at best.
+
+    Args:
+        plans: One for each server, for the same device, target and constraints; at least one.
+    """
+    best, *others = sorted(plans, key=_target_value)
+    offers = tuple(Offer(server=plan.server, best=plan.chosen) for plan in others)
+    return best.model_copy(update={"other_servers": offers})
+
+
+def _target_value(plan: Plan) -> float:
+    cost = plan.chosen.cost(plan.target)
+    if cost is None:
+        raise ValueError("the target's cost is not known; check_problem refuses it then")
+    return cost.value
+
+
+def _baseline(problem: Problem, device_layers: Iterable[int]) -> Option:
+    return make_option(problem, make_cut(problem.graph, device_layers))
+
+
+def _party(profile: Profile, profile_hash: str, *, slowdown: float = 1.0, load: float = 1.0) -> Party:
     return Party(
         runtime=profile.runtime,
         source=profile.source,
@@ -57,13 +106,50 @@ def _party(profile: Profile, profile_hash: str, slowdown: float) -> Party:
         profile_hash=profile_hash,
         reference_s=median_estimate(profile.reference_s).value if profile.reference_s else None,
         slowdown=slowdown,
+        load=load,
+    )
+
+
+def _limits(problem: Problem) -> Limits:
+    constraints, layers = problem.constraints, problem.graph.layers
+    return Limits(
+        max_latency_s=constraints.max_latency_s,
+        max_energy_j=constraints.max_energy_j,
+        device_memory_bytes=constraints.device_memory_bytes,
+        server_memory_bytes=constraints.server_memory_bytes,
+        pins={layers[index].name: side for index, side in constraints.pins.items()},
+        private_depth=None if constraints.private_depth is None else layers[constraints.private_depth].name,
+    )
+
+
+def _paper_choice(problem: Problem, chosen: Option) -> Option | None:
+    """What the paper's algorithm chooses, unless it is the same cut or none of its cuts keeps to the constraints."""
+    try:
+        paper = Neurosurgeon().rank(problem).options[0]
+    except VerdictError:
+        return None
+    return None if paper.device_layers == chosen.device_layers else paper
+
+
+def _cold_start(problem: Problem, chosen: Option, device_only: Option) -> ColdStart | None:
+    """What uploading the server's part takes, and after how many requests faster than device-only it has paid."""
+    here = set(chosen.device_layers)
+    tail = [layer for index, layer in enumerate(problem.graph.layers) if index not in here]
+    if not tail:
+        return None
+    names = sum(len(text) for layer in tail for text in (layer.name, layer.op, *layer.inputs, *layer.outputs))
+    tail_bytes = sum(layer.weight_bytes for layer in tail) + names
+    upload_s = problem.link.uplink_s(tail_bytes, problem.protocol.uplink)
+    won_s = device_only.breakdown.latency_s.value - chosen.breakdown.latency_s.value
+    return ColdStart(
+        tail_bytes=tail_bytes,
+        upload_s=upload_s,
+        pays_after=max(1, math.ceil(upload_s.value / won_s)) if won_s > 0 else None,
     )
 
 
 def _overlap(problem: Problem, one: Option, other: Option) -> bool:
-    if problem.target == "latency":
-        return one.breakdown.latency_s.overlaps(other.breakdown.latency_s)
-    a, b = one.breakdown.energy_j, other.breakdown.energy_j
+    a, b = one.cost(problem.target), other.cost(problem.target)
     return a is not None and b is not None and a.overlaps(b)
 
 
@@ -87,6 +173,11 @@ def _warnings(problem: Problem) -> tuple[str, ...]:
         found.append(
             f"the {radio.name} radio's power is published up to {radio.fitted_to_bps / 1e6:g} Mbit/s and held there "
             "for the faster link: take the energy as a rough figure"
+        )
+    if radio is not None and radio.down_alpha_w_per_bps is None and not problem.paper_energy:
+        found.append(
+            f"the {radio.name} radio's power while receiving is not published and counts as its base power: the energy "
+            "of receiving is at least what is shown"
         )
     if problem.device.model.untrained:
         found.append("untrained weights: times are real, the model's answers mean nothing")
