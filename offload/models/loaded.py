@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from offload.graph.cuts import Cut
 from offload.graph.model_graph import ModelGraph
@@ -14,6 +14,8 @@ from offload.models.segments import OnnxSegment, Segment, Segments, TorchSegment
 
 if TYPE_CHECKING:
     from offload.models.torch_program import TorchProgram
+
+Precision = Literal["fp32", "fp16", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +36,8 @@ class LoadedModel(ABC):
     """Whether the weights are random, so that outputs mean nothing (times are right all the same)."""
     batch: int
     """The leading dimension that all inputs share; 1 where they share none."""
-    precision: str = "fp32"
-    """The type of floating-point weights and tensors: `fp32`, `fp16` or `bf16`."""
+    precision: Precision = "fp32"
+    """The type of floating-point weights and tensors."""
 
     @property
     @abstractmethod
