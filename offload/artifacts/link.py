@@ -212,10 +212,10 @@ class OneWay:
 def fit_one_way(samples: Sequence[TransferSample]) -> OneWay:
     """One direction, from its samples.
 
-    The line goes through the medians of the sizes. Its slope is the median of all pairwise slopes weighted by the
-    distance of the sizes (Jaeckel 1972, a weighted Theil-Sen): what grows with the bytes shows in long messages, and
-    a token bucket's burst or a slow start in short ones. Intervals are the percentile bootstrap over the samples of
-    each size, seeded so that they repeat.
+    The line goes through the medians of the sizes. Its slope is that of the longer half of them, since a token
+    bucket's burst or a slow start bends short ones: the median of the pairwise slopes weighted by the distance of the
+    sizes (Jaeckel 1972, a weighted Theil-Sen). Its value at zero is the median over all sizes. Intervals are the
+    percentile bootstrap over the samples of each size, seeded so that they repeat.
 
     Raises:
         ValueError: fewer than two sizes, or longer messages took no longer.
@@ -285,7 +285,8 @@ def _weighted_lines(sizes: Array, seconds: Array) -> tuple[Array, Array]:
     """Slope and value at zero, neither below zero, of the line through each row of `seconds`, float64 (rows, sizes)."""
     import numpy as np
 
-    first, second = np.triu_indices(sizes.size, k=1)
+    longer = (sizes.size - 1) // 2
+    first, second = (index + longer for index in np.triu_indices(sizes.size - longer, k=1))
     distance = sizes[second] - sizes[first]
     slopes = (seconds[:, second] - seconds[:, first]) / distance
     order = np.argsort(slopes, axis=1)
