@@ -6,21 +6,22 @@ mend.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offload.artifacts.link import Link
-from offload.artifacts.plan import Plan, Target
+from offload.artifacts.link import Link, LinkProfile
+from offload.artifacts.plan import Plan, Side, Target
 from offload.artifacts.profile import ModelIdentity, Profile
 from offload.artifacts.verification import Verification
 from offload.artifacts.workspace import Workspace
 from offload.environment import has_cuda_device, physical_cores
-from offload.errors import OffloadError, UsageError
+from offload.errors import OffloadError, UsageError, VerdictError
 from offload.progress import NullProgress, Progress
 
 if TYPE_CHECKING:
+    from offload.planners.base import Problem
     from offload.models.loaded import LoadedModel, LoadedOnnxModel
 
 
@@ -50,23 +51,64 @@ class ProfileRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LinkRequest:
+    """What `link` is asked for."""
+
+    server: str
+    """HOST:PORT of any Open Inference Protocol server that is offload's own or takes uploads."""
+    sizes_bytes: tuple[int, ...] | None = None
+    """Message sizes; None chooses five each way that fit the link and the time."""
+    duration_s: float = 10.0
+    """About how long to measure."""
+    token: str | None = None
+    tls_ca: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlanRequest:
     """What `plan` is asked for."""
 
     profile: Path | None
     """The device's profile; None takes the newest measured one in the workspace."""
-    server: str | None
-    """A profile file, HOST:PORT (profiles there), or a preset's name; None assumes a preset and says which."""
-    uplink_bps: float
+    server: str | tuple[str, ...] | None
+    """A profile file, HOST:PORT (profiles there), or a preset's name; of several the best is taken; None assumes a
+    preset and says which."""
+    uplink_bps: float | None = None
+    """None takes the measured link."""
     downlink_bps: float | None = None
     """None takes the uplink's rate."""
     rtt_s: float = 0.0
+    link: Path | None = None
+    """A measured link; None without `uplink_bps` takes the newest one in the workspace."""
     target: Target = "latency"
-    radio: str | None = None
+    planner: str = "mincut"
     device_slowdown: float = 1.0
-    planner: str = "neurosurgeon"
+    device_load: float = 1.0
+    """Computing takes this many times longer on the device, because other work runs there."""
+    server_load: float = 1.0
+    """The same on the server."""
+    radio: str | None = None
+    """None assumes one, and says so, where energy is asked for."""
+    paper_energy: bool = False
+    """Charge computing and sending only, as Neurosurgeon's authors do."""
+    battery_j: float | None = None
+    """Energy of a full battery, to tell how many requests it lasts for."""
+    pareto: bool = False
+    """Whether to list the options that no other beats in both latency and energy."""
+    max_latency_s: float | None = None
+    max_energy_j: float | None = None
+    device_memory_bytes: float | None = None
+    server_memory_bytes: float | None = None
+    pins: Mapping[str, Side] = field(default_factory=dict)
+    """Layer name to the side it must run on."""
+    private_depth: str | None = None
+    """A layer's name: the raw input and every tensor above its output never leave the device."""
     token: str | None = None
     tls_ca: Path | None = None
+
+
+_REQUESTS = 50
+_ASSUMED_RADIO = "wifi"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +119,12 @@ class VerifyRequest:
     """None takes the newest plan in the workspace."""
     server: str | None = None
     """HOST:PORT of a server; None starts the embedded one and emulates the plan's link."""
-    requests: int = 50
+    requests: int | None = None
+    """Requests of the chosen option at most; None takes 50, or as many as the duration allows."""
+    duration_s: float | None = None
+    """Measure for so long; None ends after the requests, or when their latency is stable."""
+    alternatives: int = 0
+    """How many of the plan's next best options to measure beside the chosen one and the baselines."""
     tolerance: float = 0.1
     emulate_link: str | None = None
     """`RATE,DELAY` such as `450mbps,2ms` for both directions; None: the plan's own with the embedded server."""
@@ -126,35 +173,101 @@ def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress
         return measured.model_copy(update={"stopped": "interrupted"})
 
 
-def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | None = None) -> Plan:
-    """Choose where to cut the model.
+def link(request: LinkRequest, *, workspace: Workspace, progress: Progress | None = None) -> LinkProfile:
+    """Measure what moving bytes to a server and back costs.
 
     Raises:
-        OffloadError: there is no profile, or the profiles do not belong together.
+        OffloadError: the server cannot be used, or a message took too long.
     """
-    from offload.planners.base import Problem
-    from offload.planners.plan import PLANNERS, make_plan
-    from offload.predictors.radios import load_radio
+    from offload.serving.client import ServerClient
+    from offload.serving.link_measurement import LARGEST_BYTES, measure_link
+
+    sizes = request.sizes_bytes
+    if sizes is not None and (len(set(sizes)) < 2 or min(sizes) < 1 or max(sizes) > LARGEST_BYTES):
+        raise UsageError(
+            f"--sizes needs at least two different sizes from 1 B to {LARGEST_BYTES} B",
+            hint="write it like --sizes 10kB,100kB,1MB",
+        )
+    if request.duration_s <= 0:
+        raise UsageError("--duration 0 leaves no time to measure", hint="write it like --duration 10s")
+    return measure_link(
+        lambda: ServerClient(request.server, token=request.token, tls=request.tls_ca),
+        sizes_bytes=sorted(set(sizes)) if sizes is not None else None,
+        duration_s=request.duration_s,
+        progress=progress or NullProgress(),
+    )
+
+
+def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | None = None) -> Plan:
+    """Choose where to cut the model, and of several servers the best.
+
+    Raises:
+        OffloadError: there is no profile or no link, or the profiles do not belong together.
+        VerdictError: no cut keeps to the constraints; says which binds and by how much.
+    """
+    from offload.planners.plan import best_plan, load_planner, make_plan
 
     progress = progress or NullProgress()
-    if request.planner not in PLANNERS:
-        raise UsageError(f"there is no planner {request.planner!r}", hint="planners: " + ", ".join(PLANNERS))
+    planner = load_planner(request.planner)
     device = _device_profile(request.profile, workspace, progress)
-    server = _server_profile(request, device, workspace, progress)
-    problem = Problem(
+    specs = request.server if isinstance(request.server, tuple) else (request.server,)
+    link, warnings = _link(request, specs, workspace, progress)
+    plans, refusals = [], []
+    for spec in specs or (None,):
+        server = _server_profile(spec, request, device, workspace, progress)
+        try:
+            plans.append(
+                make_plan(
+                    _problem(request, device, server, link),
+                    planner=planner,
+                    device_hash=device.content_hash,
+                    server_hash=server.content_hash,
+                    battery_j=request.battery_j,
+                    pareto=request.pareto,
+                    warnings=warnings,
+                )
+            )
+        except VerdictError as refusal:
+            refusals.append(refusal)
+            progress.note(f"server {spec}: {refusal.message}")
+    if not plans:
+        raise refusals[0]
+    return best_plan(plans)
+
+
+def _problem(request: PlanRequest, device: Profile, server: Profile, link: Link) -> Problem:
+    from offload.planners.base import Constraints, Problem
+    from offload.planners.layer_names import layer_index, pins_by_index
+    from offload.predictors.radios import load_radio
+
+    private = request.private_depth
+    return Problem(
         device=device,
         server=server,
-        link=Link(
-            uplink_bps=request.uplink_bps,
-            downlink_bps=request.downlink_bps or request.uplink_bps,
-            rtt_s=request.rtt_s,
-        ),
+        link=link,
         target=request.target,
-        radio=load_radio(request.radio) if request.radio else None,
+        radio=load_radio(request.radio or _ASSUMED_RADIO) if request.radio or _needs_energy(request) else None,
         device_slowdown=request.device_slowdown,
+        device_load=request.device_load,
+        server_load=request.server_load,
+        paper_energy=request.paper_energy,
+        constraints=Constraints(
+            max_latency_s=request.max_latency_s,
+            max_energy_j=request.max_energy_j,
+            device_memory_bytes=request.device_memory_bytes,
+            server_memory_bytes=request.server_memory_bytes,
+            pins=pins_by_index(device.graph, request.pins),
+            private_depth=None if private is None else layer_index(device.graph, private, asked_by="--private-depth"),
+        ),
     )
-    return make_plan(
-        problem, planner=PLANNERS[request.planner], device_hash=device.content_hash, server_hash=server.content_hash
+
+
+def _needs_energy(request: PlanRequest) -> bool:
+    return (
+        request.target == "energy"
+        or request.max_energy_j is not None
+        or request.battery_j is not None
+        or request.pareto
     )
 
 
@@ -166,11 +279,15 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
         VerdictError: the divided model's outputs are wrong.
     """
     from offload.serving.link_emulation import parse_link
+    from offload.verification.rounds import Budget
     from offload.verification.verify import Endpoint, plan_link, verify_plan
 
     progress = progress or NullProgress()
-    if request.requests < 1:
+    if request.requests is not None and request.requests < 1:
         raise UsageError(f"{request.requests} requests prove nothing", hint="give --requests 1 or more")
+    if request.duration_s is not None and request.duration_s <= 0:
+        raise UsageError("--duration 0 leaves no time to measure", hint="write it like --duration 30s")
+    requests = _REQUESTS if request.requests is None and request.duration_s is None else request.requests
     shape = parse_link(request.emulate_link) if request.emulate_link is not None else None
     artifact = _chosen_plan(request.plan, workspace, progress)
     identity = artifact.model
@@ -192,7 +309,8 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
         artifact,
         model=model,
         endpoint=Endpoint(address=request.server, link=link, token=request.token, tls_ca=request.tls_ca),
-        requests=request.requests,
+        budget=Budget(requests=requests, duration_s=request.duration_s),
+        alternatives=request.alternatives,
         tolerance=request.tolerance,
         slowdown=request.device_slowdown or artifact.device.slowdown,
         progress=progress,
@@ -274,11 +392,48 @@ def _device_profile(path: Path | None, workspace: Workspace, progress: Progress)
     return found[1]
 
 
-def _server_profile(request: PlanRequest, device: Profile, workspace: Workspace, progress: Progress) -> Profile:
+def _link(
+    request: PlanRequest, specs: Sequence[str | None], workspace: Workspace, progress: Progress
+) -> tuple[Link, list[str]]:
+    """The link to plan for, and what the user should know of what was assumed."""
+    warnings = []
+    if request.radio is None and _needs_energy(request):
+        warnings.append(f"no radio was named and {_ASSUMED_RADIO} is assumed: give the device's own with --radio")
+    if request.uplink_bps is not None:
+        if request.link is not None:
+            raise UsageError("--bw and --link exclude each other", hint="a measured link has its own rate: leave one out")
+        declared = Link(
+            uplink_bps=request.uplink_bps,
+            downlink_bps=request.downlink_bps or request.uplink_bps,
+            rtt_s=request.rtt_s,
+        )
+        return declared, warnings
+    if request.downlink_bps is not None or request.rtt_s:
+        raise UsageError("--down and --rtt belong to --bw", hint="a measured link has its own; add --bw, or leave them out")
+    if request.link is not None:
+        measured = LinkProfile.load(request.link)
+    else:
+        addresses = {spec for spec in specs if spec is not None and ":" in spec and not Path(spec).is_file()}
+        found = workspace.newest(LinkProfile, fits=lambda link: not addresses or link.server in addresses)
+        if found is None:
+            to = f" to {', '.join(sorted(addresses))}" if addresses else ""
+            raise OffloadError(
+                f"no --bw, and no measured link{to} in {workspace.root}",
+                hint="add --bw 450mbps, or measure with `offload link HOST:PORT`",
+            )
+        progress.note(f"link: took the newest one measured, {found[0]}")
+        measured = found[1]
+    if measured.stopped != "time":
+        warnings.append(f"measuring the link ended early ({measured.stopped}): measure again with `offload link`")
+    return measured.link(), warnings
+
+
+def _server_profile(
+    spec: str | None, request: PlanRequest, device: Profile, workspace: Workspace, progress: Progress
+) -> Profile:
     from offload.predictors.presets import load_preset, presets
     from offload.predictors.roofline import assumed_profile
 
-    spec = request.server
     if spec is None:
         preset = load_preset()
         progress.note(f"server: none given, assumed a {preset.name} from its published peak rates")

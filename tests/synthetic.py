@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from offload.artifacts.breakdown import Breakdown
+from offload.artifacts.breakdown import TIME_FIELDS, Breakdown
 from offload.artifacts.estimate import Estimate
 from offload.artifacts.link import AffineCost, Link, ProtocolSample
 from offload.artifacts.plan import Option, Party, Plan
@@ -118,9 +118,19 @@ def exact_breakdown(**times: float) -> Breakdown:
 
 def measurement(option: Option, *, factor: float = 1.0, requests: int = 20) -> Measurement:
     """The option executed: every field takes `factor` times what was predicted."""
-    fields = [field.name for field in dataclasses.fields(RequestSample)]
-    sample = RequestSample(**{name: getattr(option.breakdown, name).value * factor for name in fields})
-    return Measurement(option=option, samples=(sample,) * requests, stable=True)
+    times = {name: getattr(option.breakdown, name).value * factor for name in (*TIME_FIELDS, "latency_s")}
+    samples = tuple(
+        RequestSample(
+            **times,
+            compute_input_s=times["decode_s"] / 2,
+            compute_output_s=times["downlink_s"] / 4,
+            receive_s=times["downlink_s"] / 8,
+            started_s=number / 2,
+            round_number=number,
+        )
+        for number in range(requests)
+    )
+    return Measurement(option=option, samples=samples, stable=True)
 
 
 def verification(*, factor: float = 1.05, **changes: object) -> Verification:

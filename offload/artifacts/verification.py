@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
 
 from offload.artifacts.base import Artifact, Positive, Seconds
 from offload.artifacts.breakdown import TIME_FIELDS
 from offload.artifacts.estimate import Estimate, median_estimate
-from offload.artifacts.plan import Option, Place
+from offload.artifacts.plan import Option, Target
 from offload.artifacts.profile import ModelIdentity
+from offload.artifacts.regret import Regret, Timed, ratio_of_medians, regret
 
 Verdict = Literal["within tolerance", "out of tolerance", "cannot tell"]
+Stop = Literal["requests", "stable", "duration", "interrupted"]
 PERCENTILES = (50, 90, 95, 99)
+CHOSEN, DEVICE_ONLY, SERVER_ONLY = "chosen", "device-only", "server-only"
+_WINDOWS = 3
+_LEAST_IN_A_WINDOW = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestSample:
-    """One request, in seconds; the fields are those of `Breakdown`."""
+    """One request, in seconds; the first fields are those of `Breakdown`."""
 
     device_s: Seconds
     encode_s: Seconds
@@ -28,7 +36,27 @@ class RequestSample:
     decode_s: Seconds
     server_s: Seconds
     downlink_s: Seconds
-    latency_s: Seconds
+    latency_s: Positive
+    compute_input_s: Seconds | None = None
+    """Of `decode_s`: the server's runtime taking the tensors; None in files that did not tell them apart."""
+    compute_output_s: Seconds | None = None
+    """Of `downlink_s`: the server making the answer."""
+    receive_s: Seconds | None = None
+    """Of `downlink_s`: making arrays of the answer on the device."""
+    started_s: Seconds | None = None
+    """When it was made, since measuring began."""
+    round_number: Annotated[int, Field(ge=0)] | None = None
+    """The round it was made in; the requests of a round are close together, whatever the option."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A part of a run: some consecutive requests of one option."""
+
+    started_s: float | None
+    """When its first request was made, since measuring began; None in files that did not tell."""
+    measured: Mapping[str, Estimate]
+    """As `Measurement.measured`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +65,7 @@ class Measurement:
 
     option: Option
     """The option with its prediction."""
-    samples: tuple[RequestSample, ...]
+    samples: Annotated[tuple[RequestSample, ...], Field(min_length=1)]
     """Requests after the warm-up, in the order they were made."""
     stable: bool
     """Whether the last three windows of requests agreed within 10 % (as perf_analyzer means it)."""
@@ -45,8 +73,7 @@ class Measurement:
     @cached_property
     def measured(self) -> Mapping[str, Estimate]:
         """Median of each field and of `latency_s`, with intervals."""
-        rows = [asdict(sample) for sample in self.samples]
-        return {name: median_estimate([row[name] for row in rows]) for name in (*TIME_FIELDS, "latency_s")}
+        return _medians(self.samples)
 
     @cached_property
     def percentiles_s(self) -> Mapping[int, float]:
@@ -60,6 +87,55 @@ class Measurement:
     def error(self) -> float:
         """How far the measured median latency is from the predicted one, as a fraction of the predicted."""
         return self.measured["latency_s"].value / self.option.breakdown.latency_s.value - 1
+
+    @cached_property
+    def windows(self) -> tuple[Window, ...]:
+        """The run in thirds of equally many requests; empty when a third would hold fewer than three."""
+        size, rest = divmod(len(self.samples), _WINDOWS)
+        if size < _LEAST_IN_A_WINDOW:
+            return ()
+        starts = [number * size + min(number, rest) for number in range(_WINDOWS + 1)]
+        parts = [self.samples[first:last] for first, last in itertools.pairwise(starts)]
+        return tuple(Window(started_s=part[0].started_s, measured=_medians(part)) for part in parts)
+
+    @cached_property
+    def trend(self) -> Estimate | None:
+        """Median latency of the last third over that of the first, less 1; None when there are no thirds."""
+        if not self.windows:
+            return None
+        size = len(self.samples) // _WINDOWS
+        ratio = ratio_of_medians(_timed(self.samples[-size:], apart=1), _timed(self.samples[:size], apart=0))
+        return Estimate(value=ratio.value - 1, low=ratio.low - 1, high=ratio.high - 1)
+
+
+def _medians(samples: Sequence[RequestSample]) -> dict[str, Estimate]:
+    rows = [asdict(sample) for sample in samples]
+    return {name: median_estimate([row[name] for row in rows]) for name in (*TIME_FIELDS, "latency_s")}
+
+
+def _timed(samples: Sequence[RequestSample], *, apart: int) -> Timed:
+    """Latencies by round; where no round is known each request is one of its own, which no other option shares."""
+    alone = [-2 * number - 1 - apart for number in range(len(samples))]
+    known = [sample.round_number for sample in samples]
+    return Timed(
+        latency_s=[sample.latency_s for sample in samples],
+        rounds=[own if found is None else found for found, own in zip(known, alone, strict=True)],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """An option that was to be measured and was not, or not often enough."""
+
+    role: str
+    """As in `Verification.by_role`."""
+    option: Option
+    request_s: Positive
+    """What one request takes here."""
+    available_s: Seconds
+    """What the run had for the fewest requests of options like this one."""
+    interrupted: bool = False
+    """Whether the run ended before it was asked often enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +162,13 @@ class Verification(Artifact):
         network_split: How uplink and downlink were told apart: by the server's own clock, or by the plan's
             prediction of the answer's way back where the server does not tell its times.
         chosen: The plan's cut.
-        device_only: Everything on the device.
-        server_only: Everything on the server.
+        device_only: Everything on the device; None when it was left out.
+        server_only: Everything on the server; None when it was left out.
+        alternatives: The plan's next best options that were measured, too, best predicted first.
+        left_out: What was not measured, and why.
+        target: What the plan minimised.
+        stopped: Why measuring ended; None in files that did not tell.
+        measuring_s: How long it took; None in files that did not tell.
         output_error: Largest difference between the executed plan's outputs and the whole model's, relative to
             the largest output magnitude.
         output_tolerance: What is accepted of it.
@@ -108,17 +189,33 @@ class Verification(Artifact):
     link: str
     network_split: Literal["server clock", "predicted downlink"]
     chosen: Measurement
-    device_only: Measurement
-    server_only: Measurement
-    output_error: float
-    output_tolerance: float
+    device_only: Measurement | None
+    server_only: Measurement | None
+    alternatives: tuple[Measurement, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    target: Target = "latency"
+    stopped: Stop | None = None
+    measuring_s: Seconds | None = None
+    output_error: Seconds
+    output_tolerance: Positive
     tolerance: Positive
     device_drift: Drift | None
     server_drift: Drift | None
-    tail_bytes: int
+    tail_bytes: Annotated[int, Field(ge=0)]
     upload_s: Seconds
     verdict: Verdict
     warnings: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Verification:
+        for role, measurement in self.by_role().items():
+            if measurement.option.breakdown.latency_s.value <= 0:
+                raise ValueError(f"its {role} option was predicted to take no time")
+        explained = {one.role for one in self.left_out}
+        for role, baseline in ((DEVICE_ONLY, self.device_only), (SERVER_ONLY, self.server_only)):
+            if baseline is None and role not in explained:
+                raise ValueError(f"{role} was neither measured nor left out")
+        return self
 
     @property
     def drift(self) -> float:
@@ -132,18 +229,47 @@ class Verification(Artifact):
         return max(changes, default=0.0)
 
     @property
-    def corrected_error(self) -> float:
+    def corrected_error(self) -> float | None:
         """The error of the chosen option against what its prediction would be with both sides as they are now.
 
         A reference kernel tells that a machine has changed but not by how much for this model; the whole model on
-        each side, timed in the same rounds, does. The predicted times of each side are scaled by it.
+        each side, timed in the same rounds, does. The predicted times of each side are scaled by it. None when the
+        whole was not measured on a side that the chosen option computes on.
         """
         predicted = self.chosen.option.breakdown
-        device = self.device_only.measured["device_s"].value / self.device_only.option.breakdown.device_s.value
-        server = self.server_only.measured["server_s"].value / self.server_only.option.breakdown.server_s.value
-        moved = (device - 1) * predicted.device_s.value + (server - 1) * predicted.server_s.value
+        moved = 0.0
+        for field, whole in (("device_s", self.device_only), ("server_s", self.server_only)):
+            seconds: Estimate = getattr(predicted, field)
+            if not seconds.value:
+                continue
+            if whole is None:
+                return None
+            all_of_it: Estimate = getattr(whole.option.breakdown, field)
+            moved += (whole.measured[field].value / all_of_it.value - 1) * seconds.value
         return self.chosen.measured["latency_s"].value / (predicted.latency_s.value + moved) - 1
 
-    def by_place(self) -> dict[Place | Literal["chosen"], Measurement]:
-        """The three measured options."""
-        return {"chosen": self.chosen, "device": self.device_only, "server": self.server_only}
+    @cached_property
+    def regret(self) -> Regret:
+        """How much faster than the chosen option the best measured one was; always of the latency."""
+        others = {
+            role: _timed(measurement.samples, apart=1)
+            for role, measurement in self.by_role().items()
+            if measurement.option.device_layers != self.chosen.option.device_layers
+        }
+        return regret(_timed(self.chosen.samples, apart=0), others, chosen_name=CHOSEN)
+
+    def by_role(self) -> dict[str, Measurement]:
+        """The measured options: `chosen`, `device-only`, `server-only`, `alternative 1` and so on."""
+        baselines = ((DEVICE_ONLY, self.device_only), (SERVER_ONLY, self.server_only))
+        left_out = {one.role for one in self.left_out}
+        numbered = (role for number in itertools.count(1) if (role := alternative_role(number)) not in left_out)
+        return {
+            CHOSEN: self.chosen,
+            **{role: measurement for role, measurement in baselines if measurement is not None},
+            **dict(zip(numbered, self.alternatives, strict=False)),
+        }
+
+
+def alternative_role(number: int) -> str:
+    """The role of the plan's next best option `number`, from 1."""
+    return f"alternative {number}"

@@ -21,7 +21,7 @@ from offload.cli.options import (
 )
 from offload.cli.terminal import ConsoleProgress, Terminal
 from offload.errors import VerdictError
-from offload.units import parse_fraction
+from offload.units import parse_duration, parse_fraction
 
 
 def verify(
@@ -32,7 +32,18 @@ def verify(
     server: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="A running server; one is started here if left out.")
     ] = None,
-    requests: Annotated[int, typer.Option(min=1, metavar="N", help="Requests at most, after the warm-up.")] = 50,
+    requests: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Requests of the plan's cut at most, after the warm-up; 50 without --duration."
+        ),
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Measure for so long, as 30s, rather than until it is stable.")
+    ] = None,
+    alternatives: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Measure so many of the plan's next best cuts, too, for the regret.")
+    ] = 0,
     tolerance: Annotated[str, typer.Option(metavar="PERCENT", help="Accepted error of the latency.")] = "10%",
     link: Annotated[
         str | None,
@@ -62,6 +73,8 @@ def verify(
         plan=existing_file(plan, "PLAN"),
         server=server,
         requests=requests,
+        duration_s=parse_duration(duration) if duration is not None else None,
+        alternatives=alternatives,
         tolerance=parse_fraction(tolerance),
         emulate_link=link,
         device_slowdown=slowdown,
@@ -79,6 +92,8 @@ def verify(
     finally:
         progress.finish()
     delivery.deliver(artifact, name=artifact.model.name)
+    if artifact.stopped == "interrupted":
+        raise typer.Exit(130)
     if artifact.verdict != "within tolerance":
         raise VerdictError(f"verdict: {artifact.verdict}", hint=_REMEDY[artifact.verdict])
     terminal.note("next: offload plan --bw RATE, to see the plan for another link")

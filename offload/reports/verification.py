@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offload.artifacts.estimate import Estimate
-from offload.artifacts.verification import Drift, Measurement, Verification
+from offload.artifacts.verification import CHOSEN, Drift, LeftOut, Measurement, Verification
 from offload.reports.document import (
     Cell,
     Quantity,
@@ -17,14 +17,16 @@ from offload.reports.document import (
     interval,
     seconds,
 )
+from offload.reports.perf_analyzer import perf_analyzer_record
 from offload.reports.plan import FIELD_WORDS
 
-_NAMES = {"chosen": "this plan", "device": "device-only", "server": "server-only"}
+_NAMES = {CHOSEN: "this plan"}
 
 
 def verification_report(verification: Verification) -> Report:
     """What was predicted beside what was measured, field by field, with the errors and the verdict."""
     chosen = verification.chosen
+    measured = [_record(role, one, verification) for role, one in verification.by_role().items()]
     sections = [
         _verdict(verification),
         Section(
@@ -32,7 +34,9 @@ def verification_report(verification: Verification) -> Report:
             columns=("", "predicted", "95 % interval", "measured", "95 % interval", "error"),
             rows=tuple(_row(words, field, chosen) for field, words in FIELD_WORDS.items()),
         ),
+        _regret(verification),
         _options(verification),
+        *_over_time(chosen),
         _circumstances(verification),
     ]
     if verification.warnings:
@@ -40,11 +44,7 @@ def verification_report(verification: Verification) -> Report:
     return Report(
         title=f"Verification of {verification.model.name}, batch {verification.model.batch}: {verification.verdict}",
         sections=tuple(sections),
-        records=tuple(
-            _record(_NAMES[place], field, measurement)
-            for place, measurement in verification.by_place().items()
-            for field in FIELD_WORDS
-        ),
+        records=(*measured, *(dict.fromkeys(measured[0]) | _left_out_record(one) for one in verification.left_out)),
     )
 
 
@@ -57,8 +57,9 @@ def _verdict(verification: Verification) -> Section:
     lines = [
         f"latency error {human(change(verification.chosen.error))}, accepted ±{human(fraction(verification.tolerance))}"
     ]
-    corrected = human(change(verification.corrected_error))
-    lines.append(f"latency error with the whole model on each side as fast as it is now: {corrected}")
+    if verification.corrected_error is not None:
+        corrected = human(change(verification.corrected_error))
+        lines.append(f"latency error with the whole model on each side as fast as it is now: {corrected}")
     lines += [
         f"{name} since it was profiled: reference kernel {human(change(drift.factor - 1))}"
         for name, drift in (("device", verification.device_drift), ("server", verification.server_drift))
@@ -90,11 +91,11 @@ def _row(words: str, field: str, measurement: Measurement) -> tuple[Cell, ...]:
 
 def _options(verification: Verification) -> Section:
     rows: list[tuple[Cell, ...]] = []
-    for place, measurement in verification.by_place().items():
+    for role, measurement in verification.by_role().items():
         predicted = measurement.option.breakdown.latency_s
         rows.append(
             (
-                _NAMES[place],
+                _NAMES.get(role, role),
                 seconds(predicted),
                 seconds(measurement.measured["latency_s"]),
                 change(measurement.error),
@@ -108,8 +109,81 @@ def _options(verification: Verification) -> Section:
         title="Whole request",
         columns=("", "predicted", "measured", "error", *percentiles, "requests", "stable"),
         rows=tuple(rows),
+        lines=tuple(f"{one.role}: not measured, {_why(one)}" for one in verification.left_out)
+        + tuple(f"{role}: {one.option.words}" for role, one in verification.by_role().items() if _is_other(role)),
         expendable=("p95", "p90", "stable", "requests"),
     )
+
+
+def _is_other(role: str) -> bool:
+    """Whether a role does not say how the model is divided."""
+    return role.startswith("alternative")
+
+
+def _why(left_out: LeftOut) -> str:
+    if left_out.interrupted:
+        return "the run was interrupted before it was asked often enough"
+    return (
+        f"one request takes {human(seconds(left_out.request_s))}, and the run had "
+        f"{human(seconds(left_out.available_s))} to ask all the others a few times: raise --duration"
+    )
+
+
+def _regret(verification: Verification) -> Section:
+    """How the chosen option compares with the best one that was measured."""
+    found = verification.regret
+    if not found.over:
+        return Section(title="Regret: nothing else was measured", lines=_not_compared(verification))
+    ends = f"{human(fraction(found.fraction.low))} – {human(fraction(found.fraction.high))}"
+    if found.best == CHOSEN:
+        lines = ["no measured option has a smaller median latency than this plan"]
+    else:
+        words = verification.by_role()[found.best].option.words
+        lines = [f"the smallest median latency is that of {found.best}: {words}"]
+        lines.append(
+            "the difference is established"
+            if found.established
+            else "the difference is not established: the interval holds 0"
+        )
+    lines.append(f"95 % interval {ends}, over: {', '.join(found.over)}")
+    lines.append("regret: median latency of this plan over the smallest median of a measured option, less 1")
+    if verification.target != "latency":
+        lines.append(f"the plan's target is {verification.target}: latency is what it may have given up for that")
+    return Section(
+        title=f"Regret: {human(fraction(found.fraction.value))}", lines=(*lines, *_not_compared(verification))
+    )
+
+
+def _not_compared(verification: Verification) -> tuple[str, ...]:
+    roles = ", ".join(one.role for one in verification.left_out)
+    return (f"not compared with: {roles}",) if roles else ()
+
+
+def _over_time(chosen: Measurement) -> tuple[Section, ...]:
+    """The errors of each field by thirds of the run; nothing when there are too few requests for that."""
+    trend = chosen.trend
+    if trend is None:
+        return ()
+    titles = [
+        f"{name} third" if window.started_s is None else f"from {human(seconds(window.started_s))}"
+        for name, window in zip(("first", "second", "last"), chosen.windows, strict=True)
+    ]
+    rows: list[tuple[Cell, ...]] = []
+    for field, words in FIELD_WORDS.items():
+        predicted: Estimate = getattr(chosen.option.breakdown, field)
+        measured = [window.measured[field] for window in chosen.windows]
+        if predicted.value or any(one.value for one in measured):
+            errors = [relative_error(predicted, one) for one in measured]
+            shown = [
+                seconds(one) if error is None else change(error) for one, error in zip(measured, errors, strict=True)
+            ]
+            rows.append((words, seconds(predicted), *shown))
+    drifted = "changed during the run" if trend.low > 0 or trend.high < 0 else "did not change beyond chance"
+    line = (
+        f"the latency {drifted}: last third against first {human(change(trend.value))}, "
+        f"95 % interval {human(change(trend.low))} – {human(change(trend.high))}"
+    )
+    return (Section(title="Errors over time", columns=("", "predicted", *titles), rows=tuple(rows), lines=(line,)),)
 
 
 def _circumstances(verification: Verification) -> Section:
@@ -123,13 +197,34 @@ def _circumstances(verification: Verification) -> Section:
     return Section(title="Measured with", lines=tuple(lines))
 
 
-def _record(option: str, field: str, measurement: Measurement) -> dict[str, Scalar]:
-    predicted: Estimate = getattr(measurement.option.breakdown, field)
-    measured = measurement.measured[field]
-    return {
-        "option": option,
-        "field": field.removesuffix("_s"),
-        **estimate_record("predicted", "s", predicted),
-        **estimate_record("measured", "s", measured),
-        "error_fraction": relative_error(predicted, measured),
+def _record(role: str, measurement: Measurement, verification: Verification) -> dict[str, Scalar]:
+    """One option: perf_analyzer's columns, then what was predicted and measured."""
+    row: dict[str, Scalar] = {
+        **perf_analyzer_record(measurement, batch=verification.model.batch),
+        "role": role,
+        "words": measurement.option.words,
+        "requests": len(measurement.samples),
+        "stable": int(measurement.stable),
+        "left_out_because": None,
     }
+    for field in FIELD_WORDS:
+        predicted: Estimate = getattr(measurement.option.breakdown, field)
+        measured = measurement.measured[field]
+        name = field.removesuffix("_s")
+        row |= estimate_record(f"{name}_predicted", "s", predicted)
+        row |= estimate_record(f"{name}_measured", "s", measured)
+        row[f"{name}_error_fraction"] = relative_error(predicted, measured)
+    return row
+
+
+def _left_out_record(one: LeftOut) -> dict[str, Scalar]:
+    """What there is to say of an option that was not measured."""
+    row: dict[str, Scalar] = {
+        "role": one.role,
+        "words": one.option.words,
+        "requests": 0,
+        "left_out_because": _why(one),
+    }
+    for field in FIELD_WORDS:
+        row |= estimate_record(f"{field.removesuffix('_s')}_predicted", "s", getattr(one.option.breakdown, field))
+    return row

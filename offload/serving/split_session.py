@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from offload.artifacts.verification import RequestSample
 from offload.graph.cuts import Cut
@@ -15,13 +15,20 @@ if TYPE_CHECKING:
     from offload.codecs.base import Array, Codec
     from offload.runtimes.base import Session
 
-_NO_SERVER = dict.fromkeys(("encode_s", "uplink_s", "queue_s", "decode_s", "server_s", "downlink_s"), 0.0)
+_NO_SERVER = dict.fromkeys(
+    (
+        *("encode_s", "uplink_s", "queue_s", "decode_s", "server_s", "downlink_s"),
+        *("compute_input_s", "compute_output_s", "receive_s"),
+    ),
+    0.0,
+)
 
 
 def request_times(result: InferResult, offset: ClockOffset) -> dict[str, float]:
     """The Breakdown fields of one request, from its client clock and the server's stamps; they sum to its total.
 
-    What the server spends outside computing and queueing is decoding; making the answer belongs to its way back.
+    What the server spends outside computing and queueing is decoding; making the answer belongs to its way back. What
+    the runtime's own taking of tensors, making the answer and making arrays of it took of these is told beside them.
 
     Raises:
         ValueError: the server told no times.
@@ -37,6 +44,9 @@ def request_times(result: InferResult, offset: ClockOffset) -> dict[str, float]:
         "decode_s": max(0.0, server.total_s - queue_s - infer_s - output_s),
         "server_s": infer_s,
         "downlink_s": max(0.0, output_s + downlink_s + result.decode_s),
+        "compute_input_s": server.compute_input_ns / 1e9,
+        "compute_output_s": output_s,
+        "receive_s": result.decode_s,
     }
 
 
@@ -73,16 +83,25 @@ class SplitSession:
         self._outputs, self._codec = tuple(outputs), codec
         self._slowdown, self._offset, self._downlink_s = slowdown, offset, downlink_s
 
-    def run(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], RequestSample]:
+    @property
+    def slowdown(self) -> float:
+        """How many times over the device computes its side."""
+        return self._slowdown
+
+    def run(self, feeds: Mapping[str, Array], *, slowed: bool = True) -> tuple[dict[str, Array], RequestSample]:
         """One request: the model's outputs and where the time went.
+
+        Args:
+            feeds: The model's inputs.
+            slowed: Whether the slower device is emulated, which changes times and nothing else.
 
         Raises:
             OffloadError: a side failed; the message says which.
         """
         started = time.perf_counter()
-        known = {**feeds, **self._run_head(feeds)}
+        known = {**feeds, **self._run_head(feeds, self._slowdown if slowed else 1.0)}
         computed = time.perf_counter()
-        times = dict(_NO_SERVER)
+        times: dict[str, Any] = dict(_NO_SERVER)
         latency_s = computed - started
         if self._tail is not None and self._client is not None:
             sent = {name: self._codec.encode(known[name]) for name in self._cut.crossing}
@@ -96,16 +115,16 @@ class SplitSession:
         outputs = {name: known[name] for name in self._outputs}
         return outputs, RequestSample(device_s=computed - started, **times, latency_s=latency_s)
 
-    def _run_head(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def _run_head(self, feeds: Mapping[str, Array], slowdown: float) -> dict[str, Array]:
         if self._head is None:
             return {}
         session, inputs = self._head
         needed = {name: feeds[name] for name in inputs}
         started = time.perf_counter()
         produced = session.run(needed)
-        for _ in range(int(self._slowdown) - 1):
+        for _ in range(int(slowdown) - 1):
             session.run(needed)
-        fraction = self._slowdown % 1 / int(self._slowdown)
+        fraction = slowdown % 1 / int(slowdown)
         ended = time.perf_counter()
         until = ended + fraction * (ended - started)
         while time.perf_counter() < until:
@@ -131,4 +150,7 @@ class SplitSession:
             "decode_s": decode_s,
             "server_s": infer_s,
             "downlink_s": output_s + downlink_s + result.decode_s,
+            "compute_input_s": decode_s,
+            "compute_output_s": output_s,
+            "receive_s": result.decode_s,
         }

@@ -5,25 +5,23 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from offload.artifacts.plan import Option
-from offload.artifacts.verification import RequestSample
 from offload.codecs.base import Codec
 from offload.errors import OffloadError, VerdictError
 from offload.graph.cuts import make_cut
 from offload.graph.model_graph import ModelGraph
 from offload.models.loaded import LoadedModel
 from offload.models.segments import OnnxSegment
-from offload.profilers.layers import PAUSE_S
-from offload.progress import Progress
 from offload.runtimes.base import Runtime
 from offload.serving.client import ServerClient
 from offload.serving.split_session import SplitSession
 from offload.serving.timing import ClockOffset
+from offload.verification.rounds import Contender
 
 if TYPE_CHECKING:
     from offload.runtimes.base import Array
@@ -32,10 +30,7 @@ OUTPUT_TOLERANCE = 1e-3
 """Largest accepted difference of an output from the whole model's, relative to the largest magnitude of that output:
 above what the order of float32 additions changes between machines, far below what a wrong tensor does."""
 _WARM_UP_REQUESTS = 3
-WINDOW_REQUESTS = 10
-_STABLE_WINDOWS = 3
-_STABLE_WITHIN = 0.1
-_BASELINE_EVERY = 3
+_WARM_UP_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,12 +148,12 @@ def output_error(outputs: Mapping[str, Array], expected: Mapping[str, Array]) ->
 
 
 def check_outputs(one: Deployed, feeds: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
-    """The output error of one request.
+    """The output error of one request, whose time does not matter.
 
     Raises:
         VerdictError: it is above OUTPUT_TOLERANCE.
     """
-    outputs, _ = one.session.run(feeds)
+    outputs, _ = one.session.run(feeds, slowed=False)
     error = output_error(outputs, expected)
     if error > OUTPUT_TOLERANCE:
         raise VerdictError(
@@ -169,48 +164,16 @@ def check_outputs(one: Deployed, feeds: Mapping[str, Array], expected: Mapping[s
     return error
 
 
-def is_stable(latencies_s: Sequence[float], *, window: int = WINDOW_REQUESTS) -> bool:
-    """Whether the last three windows' medians are within 10 % of their mean, as perf_analyzer means stable."""
-    import numpy as np
+def contender(one: Deployed, feeds: Mapping[str, Array]) -> Contender:
+    """The option, warmed up, for `measure`.
 
-    needed = _STABLE_WINDOWS * window
-    if not window or len(latencies_s) < needed:
-        return False
-    medians = np.median(np.reshape(latencies_s[-needed:], (_STABLE_WINDOWS, window)), axis=1)
-    return bool(np.all(np.abs(medians / medians.mean() - 1) <= _STABLE_WITHIN))
-
-
-def measure(
-    options: Sequence[Deployed],
-    feeds: Mapping[str, Array],
-    *,
-    requests: int,
-    between: Callable[[], None],
-    progress: Progress,
-) -> list[tuple[RequestSample, ...]]:
-    """Requests of each option in interleaved rounds; the first option is asked in every round, others in every third.
-
-    Ends after `requests` of the first option, or when it is stable. `between` is called before every third round.
-
-    Raises:
-        OffloadError: a request failed.
+    Warming up does not emulate a slower device, and ends early when requests are long.
     """
-    for one in options:
-        for _ in range(_WARM_UP_REQUESTS):
-            one.session.run(feeds)
-    samples: list[list[RequestSample]] = [[] for _ in options]
-    progress.start("verifying", requests)
-    try:
-        for round_number in range(requests):
-            if round_number % _BASELINE_EVERY == 0:
-                between()
-            for number, one in enumerate(options):
-                if number == 0 or round_number % _BASELINE_EVERY == 0:
-                    time.sleep(PAUSE_S)  # as the profile was made
-                    samples[number].append(one.session.run(feeds)[1])
-            progress.advance()
-            if is_stable([sample.latency_s for sample in samples[0]]):
-                break
-    finally:
-        progress.finish()
-    return [tuple(rows) for rows in samples]
+    warmed_s = 0.0
+    for _ in range(_WARM_UP_REQUESTS):
+        _, sample = one.session.run(feeds, slowed=False)
+        warmed_s += sample.latency_s
+        if warmed_s >= _WARM_UP_S:
+            break
+    slower_s = (one.session.slowdown - 1) * sample.device_s
+    return Contender(ask=lambda: one.session.run(feeds)[1], request_s=sample.latency_s + slower_s)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from offload.artifacts.plan import Option, Party, Plan
-from offload.artifacts.verification import Drift, Measurement, RequestSample, Verdict, Verification
+from offload.artifacts.verification import (
+    CHOSEN,
+    DEVICE_ONLY,
+    SERVER_ONLY,
+    Drift,
+    LeftOut,
+    Measurement,
+    RequestSample,
+    Verdict,
+    Verification,
+    alternative_role,
+)
 from offload.codecs.catalogue import CODECS
 from offload.environment import physical_cores
 from offload.errors import OffloadError
@@ -23,7 +35,8 @@ from offload.serving.client import ServerClient
 from offload.serving.embedded import EmbeddedServer
 from offload.serving.link_emulation import LinkEmulator, LinkShape
 from offload.units import format_duration, format_rate
-from offload.verification.execute import OUTPUT_TOLERANCE, WINDOW_REQUESTS, check_outputs, deployed, is_stable, measure
+from offload.verification.execute import OUTPUT_TOLERANCE, check_outputs, contender, deployed
+from offload.verification.rounds import WINDOW_REQUESTS, Budget, Measured, is_stable, measure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +65,8 @@ def verify_plan(
     *,
     model: LoadedModel,
     endpoint: Endpoint,
-    requests: int,
+    budget: Budget,
+    alternatives: int,
     tolerance: float,
     slowdown: float,
     progress: Progress,
@@ -63,7 +77,8 @@ def verify_plan(
         plan: What to prove.
         model: The whole; its hash is the plan's.
         endpoint: Where the server's side runs.
-        requests: At most this many requests of the chosen option.
+        budget: When measuring ends.
+        alternatives: How many of the plan's next best options to measure, too.
         tolerance: Accepted latency error, as a fraction.
         slowdown: How many times slower the device is made.
         progress: Told of requests done.
@@ -71,14 +86,16 @@ def verify_plan(
     Raises:
         OffloadError: the plan cannot be executed here; the server cannot be reached, refuses a tail, or dies.
         VerdictError: the divided model's outputs are wrong.
+        KeyboardInterrupt: before there was enough to keep; a later one ends measuring.
     """
     graph = model.graph
-    _check_executable(plan, graph)
+    roles = options_by_role(plan, alternatives=alternatives)
+    _check_executable(plan, roles.values(), graph)
     runtime = OnnxRuntime()
     threads = plan.device.runtime.threads
     feeds = random_feeds(graph)
     expected = runtime.load(model.whole, threads=threads).run(feeds)
-    options = _distinct([plan.chosen, plan.device_only, plan.server_only])
+    options = list({option.device_layers: option for option in roles.values()}.values())
     with _connected(endpoint, plan.server, progress) as (client, uploader):
         offset = client.clock_offset()
         with deployed(
@@ -103,12 +120,11 @@ def verify_plan(
                 if there is not None:
                     server_now.append(there.time_once())
 
-            rows = measure(ready, feeds, requests=requests, between=time_references, progress=progress)
-    by_layers = {
-        one.option.device_layers: Measurement(option=one.option, samples=samples, stable=_stable(samples))
-        for one, samples in zip(ready, rows, strict=True)
-    }
-    chosen = by_layers[plan.chosen.device_layers]
+            found = measure(
+                [contender(one, feeds) for one in ready], budget=budget, between=time_references, progress=progress
+            )
+    measured, left_out = _sorted_out(roles, options, found, least=budget.least)
+    chosen = measured[CHOSEN]
     draft = Verification.create(
         plan_hash=plan.content_hash,
         model=plan.model,
@@ -116,8 +132,15 @@ def verify_plan(
         link=_link_words(endpoint),
         network_split="server clock" if offset is not None else "predicted downlink",
         chosen=chosen,
-        device_only=by_layers[plan.device_only.device_layers],
-        server_only=by_layers[plan.server_only.device_layers],
+        device_only=measured.get(DEVICE_ONLY),
+        server_only=measured.get(SERVER_ONLY),
+        alternatives=tuple(
+            measurement for role, measurement in measured.items() if role not in (CHOSEN, DEVICE_ONLY, SERVER_ONLY)
+        ),
+        left_out=left_out,
+        target=plan.target,
+        stopped=found.stopped,
+        measuring_s=found.measuring_s,
         output_error=max(errors),
         output_tolerance=OUTPUT_TOLERANCE,
         tolerance=tolerance,
@@ -126,9 +149,52 @@ def verify_plan(
         tail_bytes=ready[0].tail_bytes,
         upload_s=ready[0].upload_s,
         verdict="within tolerance",
-        warnings=_warnings(plan, chosen, endpoint, requests, slowdown),
+        warnings=(
+            *_warnings(plan, chosen, endpoint, budget, found, slowdown),
+            *_missing(alternatives, roles),
+        ),
     )
     return draft.model_copy(update={"verdict": verdict_of(draft)})
+
+
+def options_by_role(plan: Plan, *, alternatives: int) -> dict[str, Option]:
+    """What to measure; the alternatives are the best ones that are neither chosen nor a baseline."""
+    roles = {CHOSEN: plan.chosen, DEVICE_ONLY: plan.device_only, SERVER_ONLY: plan.server_only}
+    known = {option.device_layers for option in roles.values()}
+    others = {option.device_layers: option for option in plan.alternatives if option.device_layers not in known}
+    best = itertools.islice(others.values(), alternatives)
+    return roles | {alternative_role(number): option for number, option in enumerate(best, 1)}
+
+
+def _missing(alternatives: int, roles: Mapping[str, Option]) -> tuple[str, ...]:
+    named = len(roles) - len((CHOSEN, DEVICE_ONLY, SERVER_ONLY))
+    if named >= alternatives:
+        return ()
+    return (f"the plan names {named} other options beside the baselines, {alternatives} were asked for",)
+
+
+def _sorted_out(
+    roles: Mapping[str, Option], options: Sequence[Option], found: Measured, *, least: int
+) -> tuple[dict[str, Measurement], tuple[LeftOut, ...]]:
+    """What was measured by role, and what was not measured often enough; the chosen option always counts."""
+    measured, left_out = {}, []
+    numbers = {option.device_layers: number for number, option in enumerate(options)}
+    for role, option in roles.items():
+        number = numbers[option.device_layers]
+        samples = found.samples[number]
+        if number == 0 or len(samples) >= least:
+            measured[role] = Measurement(option=option, samples=samples, stable=_stable(samples))
+        else:
+            left_out.append(
+                LeftOut(
+                    role=role,
+                    option=option,
+                    request_s=found.request_s[number],
+                    available_s=found.available_s,
+                    interrupted=found.stopped == "interrupted" and number not in found.refused,
+                )
+            )
+    return measured, tuple(left_out)
 
 
 def verdict_of(verification: Verification) -> Verdict:
@@ -138,13 +204,13 @@ def verdict_of(verification: Verification) -> Verdict:
     return "cannot tell" if verification.drift > verification.tolerance / 2 else "out of tolerance"
 
 
-def _check_executable(plan: Plan, graph: ModelGraph) -> None:
+def _check_executable(plan: Plan, options: Iterable[Option], graph: ModelGraph) -> None:
     if plan.codec not in CODECS:
         raise OffloadError(
             f"the plan sends tensors by the codec {plan.codec!r}, which this offload does not have",
             hint="make the plan again with this version, or verify it with the one that made it",
         )
-    for option in (plan.chosen, plan.device_only, plan.server_only):
+    for option in options:
         if not (set(option.device_layers) <= set(range(len(graph.layers))) and is_legal(graph, option.device_layers)):
             raise OffloadError(
                 f"the plan is damaged: the model cannot be divided like this: {option.words}",
@@ -155,10 +221,6 @@ def _check_executable(plan: Plan, graph: ModelGraph) -> None:
 def _stable(samples: Sequence[RequestSample]) -> bool:
     """In windows of ten requests, or of a third of them where there are fewer: baselines are asked less often."""
     return is_stable([one.latency_s for one in samples], window=min(WINDOW_REQUESTS, len(samples) // 3))
-
-
-def _distinct(options: list[Option]) -> list[Option]:
-    return list({option.device_layers: option for option in options}.values())
 
 
 @contextmanager
@@ -194,11 +256,22 @@ def _link_words(endpoint: Endpoint) -> str:
     return f"emulated: {up} each way" if up == down else f"emulated: up {up}, down {down}"
 
 
-def _warnings(plan: Plan, chosen: Measurement, endpoint: Endpoint, requests: int, slowdown: float) -> tuple[str, ...]:
+def _warnings(
+    plan: Plan, chosen: Measurement, endpoint: Endpoint, budget: Budget, run: Measured, slowdown: float
+) -> tuple[str, ...]:
     found = []
-    if not chosen.stable:
+    longer = "--requests" if budget.duration_s is None else "--duration"
+    if run.stopped == "interrupted":
+        found.append(f"interrupted after {len(chosen.samples)} requests: run it again for a firmer answer")
+    elif not chosen.stable:
         found.append(
-            f"the last windows of {requests} requests differ by more than 10 %: add --requests, or quiet the machine"
+            f"the last windows of {len(chosen.samples)} requests differ by more than 10 %, or are too few to tell: "
+            f"raise {longer}, or quiet the machine"
+        )
+    if budget.duration_s is not None and run.stopped == "duration" and run.measuring_s > 1.5 * budget.duration_s:
+        found.append(
+            f"one request takes {format_duration(run.request_s[0])}: {len(chosen.samples)} of them took "
+            f"{format_duration(run.measuring_s)} instead of {format_duration(budget.duration_s)}; raise --duration"
         )
     if plan.server.source == "assumed":
         found.append(

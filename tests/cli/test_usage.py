@@ -67,6 +67,9 @@ def test_no_arguments_is_a_usage_error_that_shows_the_help(run: Run) -> None:
         (["serve", "--max-upload", "5"], "'5' has no unit", "5MiB"),
         (["serve", "--port", "99999"], "--port", "offload serve --help"),
         (["verify", "--requests", "0"], "--requests", "offload verify --help"),
+        (["verify", "--duration", "30"], "'30' has no unit", "20ms"),
+        (["verify", "--duration", "-3s"], "must be finite and", "20ms"),
+        (["verify", "--alternatives", "-1"], "--alternatives", "offload verify --help"),
         (["verify", "--tolerance", "10"], "'10' has no unit", "2%"),
     ],
 )

@@ -81,11 +81,12 @@ def test_verify_passes_on_every_option(run: Run, answer: Answer, tmp_path: Path)
     outcome = run(
         *("verify", str(plan), "--server", "[::1]:8001", "--requests", "7", "--tolerance", "15%"),
         *("--emulate-link", "450mbps,2ms", "--emulate-slowdown", "8", "--token", "secret"),
+        *("--duration", "30s", "--alternatives", "3"),
     )
     assert outcome.code == 0, outcome.err
     assert seen == [
         api.VerifyRequest(
-            plan=plan, server="[::1]:8001", requests=7, tolerance=pytest.approx(0.15), emulate_link="450mbps,2ms",
+            plan=plan, server="[::1]:8001", requests=7, duration_s=30.0, alternatives=3, tolerance=pytest.approx(0.15), emulate_link="450mbps,2ms",
             device_slowdown=8.0, token="secret",
         )
     ]  # fmt: skip
@@ -176,6 +177,15 @@ def test_a_dry_run_measures_and_writes_nothing(run: Run, answer: Answer, home: P
     assert "within 2 %" in outcome.out
     assert seen == []
     assert not home.exists()
+
+
+def test_an_interrupted_verification_is_written_shown_and_ends_with_130(run: Run, answer: Answer, home: Path) -> None:
+    answer("verify", synthetic.verification(stopped="interrupted", verdict="out of tolerance"))
+    outcome = run("verify")
+    assert outcome.code == 130
+    assert "Regret" in outcome.out
+    assert outcome.error == "interrupted"
+    assert len(list(home.glob("*.verification.json"))) == 1
 
 
 @pytest.mark.parametrize("verdict", ["out of tolerance", "cannot tell"])

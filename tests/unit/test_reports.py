@@ -11,7 +11,7 @@ import pytest
 
 from offload.artifacts.estimate import Estimate
 from offload.artifacts.link import Link
-from offload.artifacts.verification import Drift
+from offload.artifacts.verification import Drift, LeftOut, Verification
 from offload.reports.document import Interval, Quantity, human
 from offload.reports.models import models_report
 from offload.reports.names import abbreviated
@@ -216,12 +216,117 @@ def test_a_field_predicted_at_nothing_has_no_error() -> None:
     assert relative_error(Estimate.exactly(2.0), Estimate.exactly(1.0)) == -0.5
 
 
-def test_a_verification_as_csv_has_a_row_for_each_option_and_field() -> None:
+def test_a_verification_as_csv_has_a_row_for_each_option() -> None:
     records = rows(render(synthetic.verification(), "csv"))
-    assert len(records) == 3 * 8
-    uplink = next(row for row in records if (row["option"], row["field"]) == ("this plan", "uplink"))
-    assert float(uplink["measured_s"]) == pytest.approx(1.05 * float(uplink["predicted_s"]))
-    assert float(uplink["error_fraction"]) == pytest.approx(0.05)
+    assert [row["role"] for row in records] == ["chosen", "device-only", "server-only"]
+    for row in records:
+        assert float(row["latency_measured_s"]) == pytest.approx(1.05 * float(row["latency_predicted_s"]))
+        assert float(row["latency_error_fraction"]) == pytest.approx(0.05)
+    assert float(records[0]["uplink_error_fraction"]) == pytest.approx(0.05)
+    assert records[1]["uplink_error_fraction"] == ""
+    assert float(records[0]["uplink_measured_low_s"]) <= float(records[0]["uplink_measured_s"])
+
+
+PERF_ANALYZER_CSV = """\
+Concurrency,Inferences/Second,Client Send,Network+Server Send/Recv,Server Queue,Server Compute Input,\
+Server Compute Infer,Server Compute Output,Client Recv,p50 latency,p90 latency,p95 latency,p99 latency
+1,69.2,225,2148,64,206,11781,19,0,13891,18795,19753,21018
+"""
+
+
+def test_the_csv_begins_with_perf_analyzers_columns_in_its_order_and_unit() -> None:
+    verification = synthetic.verification()
+    theirs, ours = rows(PERF_ANALYZER_CSV)[0], rows(render(verification, "csv"))
+    assert list(ours[0])[: len(theirs)] == list(theirs)
+    for row, measured in zip(ours, verification.by_role().values(), strict=True):
+        parts = [name for name in theirs if name.startswith(("Client", "Network", "Server"))]
+        assert all(row[name].isdigit() for name in parts)
+        device_us = measured.samples[0].device_s * 1e6
+        assert sum(int(row[name]) for name in parts) + device_us == pytest.approx(float(row["p50 latency"]), abs=5)
+        assert float(row["Inferences/Second"]) == pytest.approx(1 / measured.samples[0].latency_s, rel=1e-3)
+    assert [row["Network+Server Send/Recv"] for row in ours if row["role"] == "device-only"] == ["0"]
+
+
+def test_a_batch_is_as_many_inferences() -> None:
+    one, four = (
+        rows(render(synthetic.verification(model=synthetic.identity(batch=batch)), "csv"))[0] for batch in (1, 4)
+    )
+    assert float(four["Inferences/Second"]) == pytest.approx(4 * float(one["Inferences/Second"]), rel=1e-3)
+
+
+def test_a_file_that_does_not_tell_parts_leaves_their_columns_empty() -> None:
+    chosen = synthetic.verification().chosen
+    untold = dataclasses.replace(chosen.samples[0], receive_s=None, started_s=None, round_number=None)
+    old = synthetic.verification(chosen=dataclasses.replace(chosen, samples=(untold,) * 20))
+    row = rows(render(old, "csv"))[0]
+    assert row["Client Recv"] == row["Network+Server Send/Recv"] == ""
+    assert row["Client Send"] != ""
+    assert "first third" in render(old, "table")
+
+
+def regretting(*, factor: float = 0.9, **changes: object) -> Verification:
+    """The plan's next best option measured, too: it took `factor` times what the chosen one did."""
+    made = synthetic.plan()
+    known = {option.device_layers for option in (made.chosen, made.device_only, made.server_only)}
+    option = next(option for option in made.alternatives if option.device_layers not in known)
+    chosen_s, own_s = made.chosen.breakdown.latency_s.value, option.breakdown.latency_s.value
+    alternative = synthetic.measurement(option, factor=1.05 * factor * chosen_s / own_s)
+    return synthetic.verification(alternatives=(alternative,), **changes)
+
+
+def test_regret_names_the_better_option() -> None:
+    text = lines(render(regretting(), "table"))
+    assert "Regret: 11.1 %" in text
+    assert any(line.startswith("the smallest median latency is that of alternative 1: run ") for line in text)
+    assert "the difference is established" in text
+    assert "95 % interval 11.1 % – 11.1 %, over: device-only, alternative 1" in text
+
+
+def test_no_regret() -> None:
+    text = lines(render(regretting(factor=1.2), "table"))
+    assert "Regret: 0.0 %" in text
+    assert "no measured option has a smaller median latency than this plan" in text
+
+
+def test_regret_of_a_plan_for_energy_is_still_of_the_latency() -> None:
+    assert "the plan's target is energy" in render(regretting(target="energy"), "table")
+
+
+def test_an_option_that_was_left_out_is_named_with_its_reason() -> None:
+    found = synthetic.verification()
+    assert found.device_only is not None
+    slow = LeftOut(role="device-only", option=found.device_only.option, request_s=20.1, available_s=6.0)
+    left = synthetic.verification(device_only=None, left_out=(slow,))
+    text = lines(render(left, "table"))
+    assert any(
+        line.startswith("device-only: not measured, one request takes 20.10 s, and the run had 6") for line in text
+    )
+    assert "not compared with: device-only" in text
+    last = rows(render(left, "csv"))[-1]
+    assert (last["role"], last["requests"], last["p50 latency"]) == ("device-only", "0", "")
+    assert "20.10 s" in last["left_out_because"]
+
+
+def test_errors_over_time_show_a_drift() -> None:
+    calm = render(synthetic.verification(), "table")
+    assert "Errors over time" in calm
+    assert "the latency did not change beyond chance: last third against first +0.0 %" in calm
+    chosen = synthetic.verification().chosen
+    scale = [1 + 0.2 * number / 20 for number in range(20)]
+    drifting = tuple(
+        dataclasses.replace(sample, latency_s=sample.latency_s * factor, server_s=sample.server_s * factor)
+        for sample, factor in zip(chosen.samples, scale, strict=True)
+    )
+    text = render(synthetic.verification(chosen=dataclasses.replace(chosen, samples=drifting)), "table")
+    assert "the latency changed during the run: last third against first +1" in text
+    assert "from 0 s" in text
+    assert "from 3.50 s" in text
+
+
+def test_few_requests_have_no_thirds() -> None:
+    found = synthetic.verification()
+    few = dataclasses.replace(found.chosen, samples=found.chosen.samples[:8])
+    assert "Errors over time" not in render(synthetic.verification(chosen=few), "table")
 
 
 @pytest.mark.parametrize("artifact", [synthetic.profile(), synthetic.plan(), synthetic.verification()])
