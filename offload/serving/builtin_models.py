@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 import threading
@@ -14,6 +15,7 @@ import numpy as np
 
 from offload.errors import OffloadError
 from offload.serving.child_process import ChildError, ChildProcess
+from offload.serving.own_models import Sources
 from offload.serving.refusal import RefusalError, exhausted, invalid
 from offload.serving.tensors import TensorSpec
 
@@ -24,8 +26,11 @@ PING = "offload-ping"
 PROBE_UP = "offload-probe-up"
 PROBE_DOWN = "offload-probe-down"
 PROFILE = "offload-profile"
+MODELS = "offload-models"
 MAX_PROBE_BYTES = 256 * 1024**2
 """The largest answer of `offload-probe-down`."""
+_LOADING_S = 100.0
+"""What a profile's child may take beside measuring: starting, loading the model, warming up."""
 
 
 class Ping:
@@ -70,24 +75,48 @@ class ProbeDown:
         return {"payload": np.zeros(count, np.uint8)}
 
 
-class ProfileInChild:
-    """Profiles an ONNX model on this machine, in a child process that ends with the request.
+class Models:
+    """The torch models that the server was started with: `models` (BYTES [1]), a JSON list.
 
-    Input `model` (BYTES [1], a serialised ONNX model), optional input `settings` (BYTES [1], a JSON object:
-    `precision`, `max_time_s` and whatever else the profiler takes); output `profile` (BYTES [1], the profile artifact
-    as JSON).
+    Each entry holds the fields of a `ServerModel`.
+
+    Args:
+        sources: The models.
+    """
+
+    platform = "offload"
+    exclusive = False
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs = (TensorSpec(name="models", datatype="BYTES", shape=(1,)),)
+
+    def __init__(self, sources: Sources) -> None:
+        self._models = json.dumps([dataclasses.asdict(one) for one in sources.described]).encode()
+
+    def infer(self, inputs: Mapping[str, Array], cancelled: threading.Event) -> Mapping[str, Array]:
+        """The list."""
+        return {"models": np.array([self._models], np.object_)}
+
+
+class ProfileInChild:
+    """Profiles a model on this machine, in a child process that ends with the request.
+
+    Either input `model` (BYTES [1], a serialised ONNX model) or input `hash` (BYTES [1], of a model that the server was
+    started with), optional input `settings` (BYTES [1], a JSON object: `precision`, `max_time_s` and whatever else the
+    profiler takes); output `profile` (BYTES [1], the profile artifact as JSON).
 
     Args:
         threads: Threads to profile on, the server's own number.
-        memory_bytes: Private memory the child may use.
-        max_time_s: The longest profile a client may ask for; the child is killed a minute after the time it asked for.
+        memory_bytes: Private memory the child may use for an uploaded model.
+        sources: The server's own models.
+        max_time_s: The longest profile a client may ask for; the child is killed when it takes much longer.
         module: The child, which answers `profile=...`.
     """
 
     platform = "offload"
     exclusive = True
     inputs = (
-        TensorSpec(name="model", datatype="BYTES", shape=(1,)),
+        TensorSpec(name="model", datatype="BYTES", shape=(1,), optional=True),
+        TensorSpec(name="hash", datatype="BYTES", shape=(1,), optional=True),
         TensorSpec(name="settings", datatype="BYTES", shape=(1,), optional=True),
     )
     outputs = (TensorSpec(name="profile", datatype="BYTES", shape=(1,)),)
@@ -97,36 +126,42 @@ class ProfileInChild:
         *,
         threads: int,
         memory_bytes: int,
+        sources: Sources | None = None,
         max_time_s: float = 600.0,
         module: str = "offload.serving.profile_child",
     ) -> None:
         self._threads = threads
         self._memory_bytes = memory_bytes
+        self._sources = sources or Sources(())
         self._max_time_s = max_time_s
         self._module = module
 
     def infer(self, inputs: Mapping[str, Array], cancelled: threading.Event) -> Mapping[str, Array]:
         """The profile; see `ServedModel.infer`."""
-        profile_settings = self._settings(inputs.get("settings"))
-        time_s = profile_settings["max_time_s"] + 60.0
+        settings = self._settings(inputs.get("settings"))
+        if ("model" in inputs) == ("hash" in inputs):
+            raise invalid(f"'{PROFILE}' takes either the input 'model' or the input 'hash'")
         with tempfile.TemporaryDirectory(prefix="offload-profile-") as folder:
-            path = Path(folder, "model.onnx")
-            path.write_bytes(inputs["model"][0])
-            child_settings = {
-                "path": str(path),
-                "threads": self._threads,
-                "memory_bytes": self._memory_bytes,
-                "cpu_s": time_s * self._threads,
-                "profile": profile_settings,
-            }
-            with ChildProcess(self._module, child_settings) as child:
-                try:
-                    profile = child.answer(time_s, cancelled)["profile"]
-                except ChildError as failure:
-                    raise exhausted(f"the profile's process {failure.message}") from failure
-                except OffloadError as error:
-                    raise RefusalError(grpc.StatusCode.INVALID_ARGUMENT, error.message) from error
-        return {"profile": np.array([profile.encode()], np.object_)}
+            child_settings = {"folder": folder, "threads": self._threads, "profile": settings}
+            if "hash" in inputs:
+                source = self._sources.find(inputs["hash"][0].decode(errors="replace"))
+                child_settings |= {"own": dataclasses.asdict(source.own), "hash": source.hash}
+            else:
+                path = Path(folder, "model.onnx")
+                path.write_bytes(inputs["model"][0])
+                child_settings |= {"path": str(path), "memory_bytes": self._memory_bytes}
+            return {"profile": np.array([self._answer(child_settings, cancelled)], np.object_)}
+
+    def _answer(self, child_settings: dict[str, Any], cancelled: threading.Event) -> bytes:
+        time_s = child_settings["profile"]["max_time_s"] + _LOADING_S
+        with ChildProcess(self._module, {**child_settings, "cpu_s": time_s * self._threads}) as child:
+            try:
+                profile: str = child.answer(time_s, cancelled)["profile"]
+            except ChildError as failure:
+                raise exhausted(f"the profile's process {failure.message}") from failure
+            except OffloadError as error:
+                raise RefusalError(grpc.StatusCode.INVALID_ARGUMENT, error.message) from error
+        return profile.encode()
 
     def _settings(self, tensor: Array | None) -> dict[str, Any]:
         try:

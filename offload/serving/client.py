@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -17,9 +18,11 @@ from tritonclient.utils import InferenceServerException
 from offload.errors import OffloadError
 from offload.runtimes.allocator import keep_large_buffers
 from offload.serving.addresses import is_loopback, parse_address
-from offload.serving.builtin_models import PING
+from offload.serving.builtin_models import MODELS, PING
 from offload.serving.channel import client_channel_arguments
 from offload.serving.client_errors import ServerError, server_error
+from offload.serving.own_models import ServerModel
+from offload.serving.tail_request import tail_config
 from offload.serving.tensors import DATATYPE_OF_NUMPY, TensorSpec
 from offload.serving.timing import ClockOffset, InferResult, ModelCounts, ServerInfo, ServerTimes, best_offset
 from offload.serving.upload import MODEL_FILE
@@ -85,6 +88,41 @@ class ServerClient:
             ServerError: the server refuses the model or does not take uploads.
         """
         self._call(self._client.load_model, name, config=_CONFIG, files={MODEL_FILE: onnx}, timeout_s=timeout_s)
+
+    def models(self) -> tuple[ServerModel, ...]:
+        """The torch models that our own server was started with; none for any other server."""
+        if not self.ready(MODELS):
+            return ()
+        text = self.infer(MODELS, {}).outputs["models"][0]
+        try:
+            return tuple(ServerModel(**fields) for fields in json.loads(text))
+        except (ValueError, TypeError) as error:
+            hint = "run the same version of offload on both sides"
+            message = f"what the server at {self.address} tells about its models cannot be read"
+            raise ServerError(message, hint=hint, code="") from error
+
+    def load_tail(self, name: str, *, model_hash: str, device_layers: Iterable[int], timeout_s: float = 300.0) -> None:
+        """Have the server divide a model that it was started with, and serve its own side under a name.
+
+        Neither code nor weights travel. The tail's inputs are the cut's crossing tensors, its outputs the returning.
+
+        Args:
+            name: A fresh name; a tail that has it already is replaced.
+            model_hash: The content of the whole model, which must be the server's too.
+            device_layers: Indices of the layers that run here.
+            timeout_s: What loading may take.
+
+        Raises:
+            ServerError: the server has no models of its own, has another one, or refuses the cut.
+        """
+        if not self.ready(MODELS):
+            raise ServerError(
+                f"the server at {self.address} serves no tails of models of its own",
+                hint="start one with `offload serve --model NAME`",
+                code="UNIMPLEMENTED",
+            )
+        config = tail_config(model_hash, device_layers)
+        self._call(self._client.load_model, name, config=config, timeout_s=timeout_s)
 
     def unload(self, name: str) -> None:
         """Forget a model; one that is not there is no error."""

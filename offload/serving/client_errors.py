@@ -43,6 +43,11 @@ def server_error(error: InferenceServerException, address: str, timeout_s: float
             f"the server at {address} does not offer this call: {detail}",
             "it must speak the Open Inference Protocol v2; uploads need Triton's explicit model control",
         ),
+        "FAILED_PRECONDITION": (
+            f"the server at {address} refuses: {detail}",
+            "start it with the very model that was profiled: `offload serve --model NAME`, "
+            "with the same --weights, --batch, --input and --dtype",
+        ),
         "NOT_FOUND": (f"the server at {address} says: {detail}", "upload the model, or check its name"),
         "RESOURCE_EXHAUSTED": (
             f"the server at {address} is over a limit: {detail}",

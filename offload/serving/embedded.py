@@ -12,6 +12,8 @@ from offload.serving.child_process import ChildError, ChildProcess
 from offload.serving.server import ServeSettings
 
 _STOP_GRACE_S = 10.0
+_LOADING_S = 120.0
+"""What loading one of the server's own models may take."""
 
 
 class EmbeddedServer:
@@ -22,7 +24,7 @@ class EmbeddedServer:
     Args:
         threads: Threads of each inference.
         settings: Everything else about serving; its port and threads are replaced.
-        start_timeout_s: How long the server may take to answer.
+        start_timeout_s: How long the server may take to answer, beside loading models of its own.
     """
 
     def __init__(self, *, threads: int, settings: ServeSettings | None = None, start_timeout_s: float = 30.0) -> None:
@@ -63,7 +65,8 @@ class EmbeddedServer:
     def __enter__(self) -> Self:
         self._child = ChildProcess("offload.serving.embedded_main", dataclasses.asdict(self._settings))
         try:
-            self._port = self._child.answer(self._start_timeout_s)["port"]
+            loading_s = _LOADING_S * len(self._settings.models)
+            self._port = self._child.answer(self._start_timeout_s + loading_s)["port"]
         except ChildError as failure:
             self._child.kill()
             raise OffloadError(

@@ -30,6 +30,11 @@ def not_found(model_name: str, version: str = "") -> RefusalError:
     return RefusalError(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: {which} is not found")
 
 
+def unprepared(message: str) -> RefusalError:
+    """A refusal for what this server would have to be started for."""
+    return RefusalError(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+
 def exhausted(message: str) -> RefusalError:
     """A refusal for a request beyond a limit of this server."""
     return RefusalError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)

@@ -8,7 +8,7 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,16 +22,31 @@ from offload.progress import Progress
 from offload.runtimes.allocator import keep_large_buffers
 from offload.serving.addresses import format_address, is_loopback
 from offload.serving.authentication import TokenCheck
-from offload.serving.builtin_models import PING, PROBE_DOWN, PROBE_UP, PROFILE, Ping, ProbeDown, ProbeUp, ProfileInChild
+from offload.serving.builtin_models import (
+    MODELS,
+    PING,
+    PROBE_DOWN,
+    PROBE_UP,
+    PROFILE,
+    Models,
+    Ping,
+    ProbeDown,
+    ProbeUp,
+    ProfileInChild,
+)
+from offload.serving.own_models import OwnModel, Sources, TailSource
 from offload.serving.repository import Repository
 from offload.serving.served_model import ServedModel
 from offload.serving.servicer import InferenceServicer
 from offload.serving.upload import UploadLimits
+from offload.units import format_duration
 from offload.version import __version__
 
 _MAX_MESSAGE_BYTES = 2**31 - 1
 _ENVELOPE_BYTES = 1024**2
 """What a message may hold beside the model or tensors themselves."""
+_SWEEP_S = 5.0
+"""How often idle models are looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,16 +67,26 @@ class ServeSettings:
     insecure: bool = False
     """Serve beyond this machine without token and TLS."""
     limits: UploadLimits = dataclasses.field(default_factory=UploadLimits)
+    models: tuple[OwnModel, ...] = ()
+    """Torch models that clients may ask for tails of."""
+    idle_unload_s: float = 1800.0
+    """What clients loaded is forgotten when no call has named it for so many seconds; 0 keeps it."""
     max_concurrent_calls: int = 64
     """Calls in progress or waiting; more are refused with RESOURCE_EXHAUSTED."""
     grace_s: float = 30.0
     """How long requests in flight may take to finish at shutdown."""
 
 
-def builtin_models(settings: ServeSettings) -> dict[str, ServedModel]:
+def builtin_models(settings: ServeSettings, sources: Sources) -> dict[str, ServedModel]:
     """The models every server has."""
-    profile = ProfileInChild(threads=settings.threads, memory_bytes=settings.limits.trial_memory_bytes)
-    return {PING: Ping(), PROBE_UP: ProbeUp(), PROBE_DOWN: ProbeDown(), PROFILE: profile}
+    profile = ProfileInChild(threads=settings.threads, memory_bytes=settings.limits.trial_memory_bytes, sources=sources)
+    return {
+        PING: Ping(),
+        PROBE_UP: ProbeUp(),
+        PROBE_DOWN: ProbeDown(),
+        PROFILE: profile,
+        MODELS: Models(sources),
+    }
 
 
 def serve(
@@ -71,6 +96,7 @@ def serve(
     *,
     stop: threading.Event | None = None,
     builtins: Mapping[str, ServedModel] | None = None,
+    sources: Sequence[TailSource] = (),
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop`; requests in flight then finish.
 
@@ -80,31 +106,46 @@ def serve(
         ready: Called with the port once calls are answered.
         stop: Ends the server when set; signals set it too, when this runs in the main thread.
         builtins: Replaces the built-in models.
+        sources: Models of the server's own, which clients may ask for tails of.
 
     Raises:
         UsageError: an address beyond this machine without token and TLS, or a value out of range.
-        OffloadError: the port is in use, the host cannot be bound, or a certificate cannot be read.
+        OffloadError: the port is in use, the host cannot be bound, a certificate cannot be read, or one of the
+            server's own models cannot be loaded.
     """
     stop = stop or threading.Event()
-    server, port = start_server(settings, progress, builtin_models(settings) if builtins is None else builtins)
+    _check(settings)
+    credentials = _credentials(settings)
+    _check_bindable(settings.host, settings.port)
+    keep_large_buffers()
+    own = Sources(sources)
+    machine = threading.Lock()
+    repository = Repository(
+        builtin_models(settings, own) if builtins is None else builtins,
+        settings.limits,
+        threads=settings.threads,
+        machine=machine,
+        sources=own,
+        idle_unload_s=settings.idle_unload_s,
+    )
+    servicer = InferenceServicer(repository, machine, server_version=__version__, progress=progress)
+    server, port = _start(settings, servicer, credentials)
     try:
         with _stopping_on_signals(stop):
             ready(port)
-            stop.wait()
+            while not stop.wait(_SWEEP_S):
+                for name in repository.unload_idle():
+                    progress.note(
+                        f"unloaded {name}, which nobody has used for {format_duration(settings.idle_unload_s)}"
+                    )
     finally:
         server.stop(settings.grace_s).wait()
 
 
-def start_server(
-    settings: ServeSettings, progress: Progress, builtins: Mapping[str, ServedModel]
+def _start(
+    settings: ServeSettings, servicer: InferenceServicer, credentials: grpc.ServerCredentials | None
 ) -> tuple[grpc.Server, int]:
-    """A started server and its port; see `serve`."""
-    _check(settings)
-    credentials = _credentials(settings)
-    keep_large_buffers()
-    machine = threading.Lock()
-    repository = Repository(builtins, settings.limits, threads=settings.threads, machine=machine)
-    servicer = InferenceServicer(repository, machine, server_version=__version__, progress=progress)
+    """A started server and its port."""
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=settings.max_concurrent_calls, thread_name_prefix="call"),
         interceptors=[TokenCheck(settings.token)] if settings.token else [],
@@ -117,7 +158,6 @@ def start_server(
     )
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
     address = format_address(settings.host, settings.port)
-    _check_bindable(settings.host, settings.port)
     try:
         port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError as error:

@@ -13,6 +13,7 @@ import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from offload.progress import Progress
+from offload.serving.own_models import OwnTail
 from offload.serving.refusal import RefusalError, invalid
 from offload.serving.repository import VERSION, Entry, Repository
 from offload.serving.statistics import RequestTimes
@@ -97,15 +98,17 @@ class InferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type:
 
     @_answering
     def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """The configuration Triton would show: no batching, one instance on the CPU."""
+        """The configuration Triton would show: no batching, one instance, on the CPU or where its runtime puts it."""
         entry = self._repository.get(request.name, request.version)
         response = service_pb2.ModelConfigResponse()
         config = response.config
         config.name, config.platform = entry.name, entry.model.platform
         if config.platform == "onnxruntime_onnx":
             config.backend, config.default_model_filename = "onnxruntime", "model.onnx"
+        kinds = model_config_pb2.ModelInstanceGroup
+        kind = kinds.KIND_MODEL if config.platform == OwnTail.platform else kinds.KIND_CPU
         config.version_policy.latest.num_versions = 1
-        config.instance_group.add(name=entry.name, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=1)
+        config.instance_group.add(name=entry.name, kind=kind, count=1)
         for spec in entry.model.inputs:
             config.input.add(name=spec.name, data_type=_config_type(spec), dims=spec.shape, optional=spec.optional)
         for spec in entry.model.outputs:
@@ -131,14 +134,14 @@ class InferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type:
 
     @_answering
     def RepositoryModelLoad(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """Take an upload."""
+        """Take an upload, or divide one of the server's own models."""
         self._repository.load(request)
         self._progress.note(f"loaded {request.model_name}")
         return service_pb2.RepositoryModelLoadResponse()
 
     @_answering
     def RepositoryModelUnload(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """Forget an upload."""
+        """Forget what was loaded."""
         self._repository.unload(request.model_name)
         self._progress.note(f"unloaded {request.model_name}")
         return service_pb2.RepositoryModelUnloadResponse()

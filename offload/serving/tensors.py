@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes  # noqa: F401  gives NumPy the dtype bfloat16
 import numpy as np
 
 from offload.serving.refusal import invalid
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 NUMPY_OF_DATATYPE: Mapping[str, str] = {
     "BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64",
     "INT8": "int8", "INT16": "int16", "INT32": "int32", "INT64": "int64",
-    "FP16": "float16", "FP32": "float32", "FP64": "float64",
+    "FP16": "float16", "BF16": "bfloat16", "FP32": "float32", "FP64": "float64",
 }  # fmt: skip
 """NumPy dtype of each datatype with a fixed element size; BYTES is handled apart."""
 DATATYPE_OF_NUMPY: Mapping[str, str] = {dtype: datatype for datatype, dtype in NUMPY_OF_DATATYPE.items()}

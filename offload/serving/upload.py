@@ -16,6 +16,7 @@ from offload.serving.tensors import TensorSpec
 
 MODEL_FILE = "file:1/model.onnx"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_MAX_CONFIG_CHARACTERS = 2**20
 _UNDERSTOOD_CONFIG = frozenset({"name", "platform", "backend", "input", "output", "default_model_filename"})
 
 
@@ -52,11 +53,7 @@ def parse_upload(request: Any, limits: UploadLimits) -> Upload | None:
         RefusalError: the name is unsafe, a parameter is not understood, or the file is too large.
     """
     name = request.model_name
-    if not _NAME.fullmatch(name):
-        raise invalid(
-            f"model name {name!r} is not accepted: use up to 200 letters, digits, '.', '_' and '-', "
-            "beginning with a letter or digit"
-        )
+    check_name(name)
     onnx: bytes | None = None
     config = None
     for key, parameter in request.parameters.items():
@@ -75,15 +72,40 @@ def parse_upload(request: Any, limits: UploadLimits) -> Upload | None:
     return Upload(name=name, onnx=onnx, config=config)
 
 
-def _parse_config(text: str, name: str) -> Any:
+def check_name(name: str) -> None:
+    """Refuse a model name that would not be safe as a file's.
+
+    Raises:
+        RefusalError: INVALID_ARGUMENT.
+    """
+    if not _NAME.fullmatch(name):
+        raise invalid(
+            f"model name {name!r} is not accepted: use up to 200 letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit"
+        )
+
+
+def parse_model_config(text: str, name: str) -> Any:
+    """The `ModelConfig` that a load request brings as JSON.
+
+    Raises:
+        RefusalError: INVALID_ARGUMENT, when it is none, or far too long.
+    """
     from google.protobuf import json_format
     from tritonclient.grpc import model_config_pb2
 
+    if len(text) > _MAX_CONFIG_CHARACTERS:
+        raise invalid(f"failed to load '{name}': a config of {len(text)} characters is over {_MAX_CONFIG_CHARACTERS}")
     config = model_config_pb2.ModelConfig()
     try:
         json_format.Parse(text, config)
     except json_format.ParseError as error:
         raise invalid(f"failed to load '{name}': the config is not a model configuration: {error}") from None
+    return config
+
+
+def _parse_config(text: str, name: str) -> Any:
+    config = parse_model_config(text, name)
     unsupported = [field.name for field, _ in config.ListFields() if field.name not in _UNDERSTOOD_CONFIG]
     if unsupported:
         raise invalid(f"failed to load '{name}': config field {unsupported[0]} is not supported by this server")

@@ -173,3 +173,35 @@ def test_a_model_over_the_time_limit_is_stopped() -> None:
     with pytest.raises(RefusalError, match="trial run") as caught:
         trial(models.slow(products=2000), UploadLimits(trial_time_s=1.0))
     assert caught.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.usefixtures("trusting")
+def test_models_that_no_call_names_are_forgotten_after_a_while() -> None:
+    now_s = 1000.0
+    ping = object()
+    repository = Repository(
+        {"ping": ping}, LIMITS, threads=1, machine=threading.Lock(), idle_unload_s=60.0, clock=lambda: now_s
+    )
+    repository.load(load_request("silent", models.scale()))
+    repository.load(load_request("used", models.scale()))
+    now_s += 59.0
+    assert repository.unload_idle() == ()
+    repository.get("used", "")
+    now_s += 1.0
+    assert repository.unload_idle() == ("silent",)
+    assert [entry.name for entry in repository] == ["ping", "used"]
+    repository.unload("used")
+    now_s += 1e6
+    assert repository.unload_idle() == ()
+    repository.load(load_request("silent", models.scale()))  # its clock starts anew
+    assert repository.unload_idle() == ()
+    assert [entry.name for entry in repository] == ["ping", "silent"]
+
+
+@pytest.mark.usefixtures("trusting")
+def test_without_an_idle_time_nothing_is_forgotten() -> None:
+    now_s = 0.0
+    repository = Repository({}, LIMITS, threads=1, machine=threading.Lock(), clock=lambda: now_s)
+    repository.load(load_request("silent", models.scale()))
+    now_s += 1e9
+    assert repository.unload_idle() == ()
