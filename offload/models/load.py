@@ -89,7 +89,7 @@ def load_torch_model(
     source = _torch_source(spec, inputs, batch, weights)
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     module = source.module().cpu().eval().to(dtype)
-    samples = {name: torch.from_numpy(values) for name, values in sample_inputs(source.shapes).items()}
+    samples = {name: torch.from_numpy(values) for name, values in sample_inputs(source.shapes, source.vocabulary).items()}
     taken = {name: each.to(dtype) if each.is_floating_point() else each for name, each in samples.items()}
     program = capture(module, taken, name=spec)
     if precision == "fp32":  # half precision shares all but the types, and some of its kernels take minutes on a CPU
@@ -118,6 +118,8 @@ class _TorchSource:
     untrained: bool
     module: Callable[[], nn.Module]
     """Builds it, with the user's weights."""
+    vocabulary: int | None = None
+    """How many ids the int64 inputs may hold; None for float32 inputs."""
 
 
 def _torch_source(spec: str, inputs: Mapping[str, Shape] | None, batch: int, weights: Path | None) -> _TorchSource:
@@ -132,6 +134,7 @@ def _torch_source(spec: str, inputs: Mapping[str, Shape] | None, batch: int, wei
             weights=_origin(weights),
             untrained=weights is None,
             module=lambda: _with_weights(torch_sources.from_zoo(entry), weights),
+            vocabulary=entry.vocabulary,
         )
     if not colon:
         near = torch_sources.near_names(spec, list(CATALOGUE))
@@ -231,10 +234,11 @@ def _zoo_onnx(source: _TorchSource, weights: Path | None, cache: Path | None) ->
 def _torch_onnx(source: _TorchSource) -> bytes:
     from offload.models.torch_export import check_against_torch, export
 
-    module, shapes, name = source.module(), source.shapes, source.spec
-    proto = canonicalise(export(module, shapes, name=name), shapes, name=name, tensors_follow_nodes=True)
+    module, shapes, name, vocabulary = source.module(), source.shapes, source.spec, source.vocabulary
+    exported = export(module, shapes, name=name, vocabulary=vocabulary)
+    proto = canonicalise(exported, shapes, name=name, tensors_follow_nodes=True)
     onnx = proto.SerializeToString(deterministic=True)
-    check_against_torch(module, onnx, shapes, name=name)
+    check_against_torch(module, onnx, shapes, name=name, vocabulary=vocabulary)
     return onnx
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from offload.errors import OffloadError
-from offload.models.loaded import LoadedModel, LoadedOnnxModel
+from offload.models.loaded import LoadedModel, LoadedOnnxModel, LoadedTorchModel
 from offload.runtimes.base import Runtime
 from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.runtimes.torch import TorchRuntime
 
 if TYPE_CHECKING:
     from offload.runtimes.base import Array
@@ -55,5 +56,9 @@ def instrumented(model: LoadedModel, runtime: Runtime, *, threads: int, folder: 
     if isinstance(runtime, OnnxRuntime) and isinstance(model, LoadedOnnxModel):
         from offload.profilers.kernels import InstrumentedOnnxSession
 
-        return InstrumentedOnnxSession(model, threads=threads, folder=folder)
+        return InstrumentedOnnxSession(model, runtime, threads=threads, folder=folder)
+    if isinstance(runtime, TorchRuntime) and isinstance(model, LoadedTorchModel):
+        from offload.profilers.torch_layers import InstrumentedTorchSession
+
+        return InstrumentedTorchSession(model, runtime, threads=threads)
     raise OffloadError(f"{runtime.name} cannot run this form of {model.name}", hint="use the other runtime")

@@ -11,7 +11,7 @@ from offload.errors import OffloadError
 from offload.models.loaded import LoadedOnnxModel
 from offload.profilers.instruments import GroupTimes
 from offload.profilers.kernel_mapping import map_kernels
-from offload.runtimes.onnxruntime import create_session, session_options
+from offload.runtimes.onnxruntime import OnnxRuntime, create_session, session_options
 from offload.runtimes.placement import caller_off, worker_processors
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ _EVENT = "_kernel_time"
 class InstrumentedOnnxSession:
     """A session with the profiler on; every run adds one sample to every kernel."""
 
-    def __init__(self, model: LoadedOnnxModel, *, threads: int, folder: Path) -> None:
+    def __init__(self, model: LoadedOnnxModel, runtime: OnnxRuntime, *, threads: int, folder: Path) -> None:
         """Load the model; the trace and the optimised model are written to `folder`."""
         options = session_options(threads=threads)
         options.enable_profiling = True
         options.profile_file_prefix = str(folder / "trace")
         self._optimised = folder / "optimised.onnx"
         options.optimized_model_filepath = str(self._optimised)
-        self._session = create_session(model.onnx, options)
+        self._session = create_session(model.onnx, options, device=runtime.device)
         self._graph = model.graph
         self._workers = worker_processors(threads)
         self._runs = 0

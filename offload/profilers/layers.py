@@ -38,6 +38,7 @@ PAUSE_S = 0.02
 
 def random_feeds(graph: ModelGraph, *, seed: int = 0) -> dict[str, Array]:
     """Inputs for a model: floats uniform in [0, 1), integers 0, from a seeded generator."""
+    import ml_dtypes  # noqa: F401  gives NumPy the dtype bfloat16
     import numpy as np
 
     generator = np.random.default_rng(seed)
@@ -45,7 +46,7 @@ def random_feeds(graph: ModelGraph, *, seed: int = 0) -> dict[str, Array]:
     for name in graph.inputs:
         tensor = graph.tensor_by_name[name]
         dtype = np.dtype(tensor.dtype)
-        if dtype.kind == "f":
+        if "float" in dtype.name:
             feeds[name] = generator.random(tensor.shape).astype(dtype)
         else:
             feeds[name] = np.zeros(tensor.shape, dtype)

@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 
 from offload.artifacts.estimate import median_estimate
-from offload.models.segments import OnnxSegment
-from offload.runtimes.base import Runtime
+from offload.models.segments import OnnxSegment, TorchSegment
+from offload.runtimes.base import Runtime, Session
+from offload.runtimes.torch import TorchRuntime
 
 _CHANNELS, _SIDE, _BLOCKS = 64, 28, 10
 DIRTY_FACTOR = 1.15
@@ -28,7 +29,11 @@ class ReferenceKernel:
         import numpy as np
 
         shape = (1, _CHANNELS, _SIDE, _SIDE)
-        self._session = runtime.load(_onnx_segment(shape), threads=threads)
+        self._session: Session
+        if isinstance(runtime, TorchRuntime):  # as it is, whatever is done to the model
+            self._session = TorchRuntime(device=runtime.device).load(_torch_segment(shape), threads=threads)
+        else:
+            self._session = runtime.load(_onnx_segment(shape), threads=threads)
         self._feeds = {"x0": np.random.default_rng(0).standard_normal(shape, dtype=np.float32)}
 
     def time_once(self) -> float:
@@ -61,6 +66,27 @@ def _onnx_segment(shape: tuple[int, ...]) -> OnnxSegment:
     graph = helper.make_graph(nodes, "reference", ends[:1], ends[1:], weights)
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return OnnxSegment(onnx=model.SerializeToString(), inputs=("x0",), outputs=(f"x{_BLOCKS}",))
+
+
+def _torch_segment(shape: tuple[int, ...]) -> TorchSegment:
+    import torch
+    from torch import nn
+
+    from offload.models.torch_capture import capture
+
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(_CHANNELS, _CHANNELS, 1, bias=False)
+            nn.init.constant_(self.conv.weight, 1 / _CHANNELS)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(self.conv(x)) + x
+
+    blocks = nn.Sequential(*(Residual() for _ in range(_BLOCKS)))
+    program = capture(blocks, {"x0": torch.zeros(shape)}, name="reference")
+    layers = tuple(range(len(program.calls)))
+    return TorchSegment(program=program, layers=layers, inputs=program.graph.inputs, outputs=program.graph.outputs)
 
 
 def waited_s() -> float:

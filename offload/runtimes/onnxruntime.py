@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: one place that says how every session of this project is set up.
+"""ONNX Runtime on the CPU or a CUDA GPU: one place that says how every session of this project is set up.
 
 Profiles, heads, tails and the server must run under the same settings, or measured times would not carry over.
 """
@@ -6,6 +6,7 @@ Profiles, heads, tails and the server must run under the same settings, or measu
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from offload.runtimes.base import Array
 
+CUDA_PROVIDER = "CUDAExecutionProvider"
 Optimisation = Literal["basic", "extended", "all"]
 
 DTYPE_OF_ORT_TYPE: Mapping[str, str] = {
@@ -53,22 +55,63 @@ def session_options(*, threads: int, optimisation: Optimisation = "all") -> ort.
     return options
 
 
-def create_session(model: bytes | Path, options: ort.SessionOptions) -> ort.InferenceSession:
-    """An ONNX Runtime session on the CPU.
+def create_session(model: bytes | Path, options: ort.SessionOptions, *, device: str = "cpu") -> ort.InferenceSession:
+    """An ONNX Runtime session on `cpu` or `cuda:N`.
 
     Raises:
-        OffloadError: ONNX Runtime refuses the model.
+        OffloadError: ONNX Runtime refuses the model, or cannot use the device.
     """
     import onnxruntime as ort
 
     keep_large_buffers()
     source = model if isinstance(model, bytes) else str(model)
     try:
-        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(source, options, providers=_providers(device))
+    except OffloadError:
+        raise
     except Exception as error:  # onnxruntime raises classes of its own that share no public base
+        if _out_of_memory(error):
+            raise _no_memory("load") from error
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         hint = "it may lack an operator's kernel: export with another opset, or check with onnx.checker"
         raise OffloadError(f"ONNX Runtime cannot load the model: {first_line}", hint=hint) from error
+    if device != "cpu" and CUDA_PROVIDER not in session.get_providers():  # it goes on without, with a log line only
+        raise OffloadError(
+            f"--device {device}: ONNX Runtime's CUDA provider does not start",
+            hint="it needs the CUDA and cuDNN libraries it was built for; or use --runtime torch",
+        )
+    return session
+
+
+def has_cuda_provider() -> bool:
+    """Whether the installed ONNX Runtime was built for CUDA."""
+    import onnxruntime as ort
+
+    return CUDA_PROVIDER in ort.get_available_providers()
+
+
+def _providers(device: str) -> list[Any]:
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    if not has_cuda_provider():
+        raise OffloadError(
+            f"--device {device}: the installed ONNX Runtime has no CUDA provider",
+            hint="install onnxruntime-gpu in its place, or use --runtime torch",
+        )
+    number = int(device.partition(":")[2] or 0)
+    # A convolution of 10-bit mantissas is another precision than fp32.
+    return [(CUDA_PROVIDER, {"device_id": number, "use_tf32": 0}), "CPUExecutionProvider"]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return "out of memory" in str(error) or "Failed to allocate memory" in str(error)
+
+
+def _no_memory(doing: str) -> OffloadError:
+    return OffloadError(
+        f"ONNX Runtime cannot {doing} the model: the device is out of memory",
+        hint="use a smaller --batch, or stop what else runs on the device",
+    )
 
 
 class OnnxRuntimeSession:
@@ -87,16 +130,24 @@ class OnnxRuntimeSession:
             with caller_off(self._workers):
                 values: list[Any] = self._session.run(self._output_names, dict(feeds))
         except Exception as error:  # as above
+            if _out_of_memory(error):
+                raise _no_memory("run") from error
             hint = "check that the model runs in ONNX Runtime by itself, with inputs of these shapes"
             raise OffloadError(f"ONNX Runtime cannot run the model: {str(error).splitlines()[0]}", hint=hint) from error
         return dict(zip(self._output_names, values, strict=True))
 
 
+@dataclass(frozen=True, kw_only=True)
 class OnnxRuntime:
-    """Runs ONNX models on the CPU with all of ONNX Runtime's optimisations."""
+    """Runs ONNX models with all of ONNX Runtime's optimisations."""
 
-    name = "onnxruntime"
-    device = "cpu"
+    device: str = "cpu"
+    """`cpu` or `cuda:N`."""
+
+    @property
+    def name(self) -> str:
+        """See `Runtime.name`."""
+        return "onnxruntime"
 
     def identity(self, *, threads: int) -> RuntimeIdentity:
         """See `Runtime.identity`."""
@@ -112,4 +163,6 @@ class OnnxRuntime:
 
     def load_onnx(self, model: bytes, *, threads: int) -> OnnxRuntimeSession:
         """A session for a serialised ONNX model of any origin; raises as `load` does."""
-        return OnnxRuntimeSession(create_session(model, session_options(threads=threads)), threads=threads)
+        return OnnxRuntimeSession(
+            create_session(model, session_options(threads=threads), device=self.device), threads=threads
+        )
