@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -61,9 +63,9 @@ def small_network(seed: int = 0) -> bytes:
     return model_bytes(nodes, [floats("image", 1, 3, 64, 64)], [floats("scores", 1, 10)], weights)
 
 
-@pytest.fixture
-def model_file(tmp_path: Path) -> Path:
-    path = tmp_path / "small.onnx"
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "small.onnx"
     path.write_bytes(small_network())
     return path
 
@@ -73,9 +75,10 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
 
 
-@pytest.fixture
-def plan_file(model_file: Path, workspace: Workspace) -> Path:
+@pytest.fixture(scope="module")
+def plan_file(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A plan that divides the model after its second convolution, whatever this machine would choose."""
+    workspace = Workspace(tmp_path_factory.mktemp("plans"))
     profile = api.profile(
         api.ProfileRequest(model=str(model_file), inputs={}, threads=1, max_time_s=2.0), workspace=workspace
     )
@@ -118,8 +121,15 @@ def test_a_plan_is_executed_and_every_field_measured(plan_file: Path, workspace:
         parts = sum(getattr(sample, field) for field in TIME_FIELDS)
         assert parts == pytest.approx(sample.latency_s, abs=0.002)
         assert min(sample.device_s, sample.uplink_s, sample.server_s, sample.downlink_s) > 0
+        assert sample.compute_input_s is not None
+        assert sample.compute_output_s is not None
+        assert sample.receive_s is not None
+        assert sample.compute_input_s <= sample.decode_s
+        assert sample.compute_output_s + sample.receive_s <= sample.downlink_s
         sent_bits = found.chosen.option.uplink_bytes * 8
         assert sample.uplink_s >= 0.9 * (0.001 + sent_bits / 100e6)
+    assert found.device_only is not None
+    assert found.server_only is not None
     assert all(sample.uplink_s == 0 and sample.server_s == 0 for sample in found.device_only.samples)
     assert found.server_only.option.place == "server"
     assert found.tail_bytes > 0
@@ -152,8 +162,11 @@ def test_a_slower_device_is_emulated_by_repeating_its_work(
     checked_and_warmed_up = 1 + 3
     whole, chosen, device_only, *_references = (session.runs for session in sessions)
     assert whole == 1
-    assert chosen == 50 * (checked_and_warmed_up + len(slow.chosen.samples))
-    assert device_only == 50 * (checked_and_warmed_up + len(slow.device_only.samples))
+    assert slow.device_only is not None
+    for runs, samples in ((chosen, slow.chosen.samples), (device_only, slow.device_only.samples)):
+        requests, rest = divmod(runs - checked_and_warmed_up, 50)
+        assert rest == 0
+        assert len(samples) <= requests <= 2 * len(samples)
 
 
 def test_a_running_server_is_used_as_it_is_and_left_clean(plan_file: Path, workspace: Workspace) -> None:
@@ -212,6 +225,68 @@ def test_the_server_dying_in_the_middle_is_a_clear_error(plan_file: Path, worksp
     assert caught.value.exit_code == 1
 
 
+def test_alternatives_are_measured_in_the_same_rounds(plan_file: Path, workspace: Workspace) -> None:
+    found = verify(plan_file, workspace, alternatives=2)
+    plan = Plan.load(plan_file)
+    assert [role for role in found.by_role() if role.startswith("alternative")] == ["alternative 1", "alternative 2"]
+    measured = found.by_role().values()
+    assert len({measurement.option.device_layers for measurement in measured}) == 5
+    assert {measurement.option for measurement in found.alternatives} <= set(plan.alternatives)
+    rounds = {sample.round_number for sample in found.chosen.samples}
+    for measurement in measured:
+        assert len(measurement.samples) >= 3
+        assert {sample.round_number for sample in measurement.samples} <= rounds
+    assert set(found.regret.over) == {"device-only", "server-only", "alternative 1", "alternative 2"}
+    medians = {role: one.measured["latency_s"].value for role, one in found.by_role().items()}
+    assert found.regret.fraction.value == pytest.approx(medians["chosen"] / min(medians.values()) - 1)
+    assert Verification.from_json(found.to_json(), source="it") == found
+
+
+def test_more_alternatives_than_the_plan_names(plan_file: Path, workspace: Workspace) -> None:
+    found = verify(plan_file, workspace, requests=3, alternatives=99)
+    assert any("99 were asked for" in warning for warning in found.warnings)
+
+
+def test_a_duration_ends_the_run(plan_file: Path, workspace: Workspace) -> None:
+    found = verify(plan_file, workspace, requests=None, duration_s=1.0)
+    assert found.stopped == "duration"
+    assert found.measuring_s is not None
+    starts = [sample.started_s for sample in found.chosen.samples]
+    assert starts == sorted(starts)
+    assert 0 <= starts[0] < starts[-1] < found.measuring_s
+
+
+def test_an_option_much_slower_than_the_run_is_told_of(
+    plan_file: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device would take an hour; nothing that shows it is run more than the few times that warm up."""
+    plan = Plan.load(plan_file)
+    on_the_server = workspace.save(plan.model_copy(update={"chosen": plan.server_only}), name="small")
+    found = verify(on_the_server, workspace, requests=5, device_slowdown=1e7)
+    assert found.device_only is None
+    assert [one.role for one in found.left_out] == ["device-only"]
+    assert found.left_out[0].request_s > 100
+    assert found.regret.over == ()
+    assert found.corrected_error is not None
+
+
+def test_an_interrupt_keeps_what_was_measured(plan_file: Path, workspace: Workspace) -> None:
+    def press() -> None:
+        raise KeyboardInterrupt
+
+    with EmbeddedServer(threads=1) as server:
+        found = verify(plan_file, workspace, AtRequest(7, press), server=server.address, requests=1000)
+        with triton.InferenceServerClient(server.address) as client:
+            names = {model.name for model in client.get_model_repository_index().models}
+    assert names <= BUILT_IN
+    assert found.stopped == "interrupted"
+    assert len(found.chosen.samples) == 7
+    assert any("interrupted after 7 requests" in warning for warning in found.warnings)
+    assert found.verdict == verdict_of(found)
+    for one in found.left_out:
+        assert one.interrupted
+
+
 def test_an_interrupt_leaves_no_model_behind(plan_file: Path, workspace: Workspace) -> None:
     def press() -> None:
         raise KeyboardInterrupt
@@ -265,10 +340,13 @@ def test_no_server(plan_file: Path, workspace: Workspace) -> None:
     assert "127.0.0.1:9" in caught.value.message
 
 
-def test_a_plan_for_another_model(plan_file: Path, workspace: Workspace, model_file: Path) -> None:
-    model_file.write_bytes(small_network(seed=1))
+def test_a_plan_for_another_model(plan_file: Path, workspace: Workspace, tmp_path: Path) -> None:
+    other = tmp_path / "small.onnx"
+    other.write_bytes(small_network(seed=1))
+    plan = Plan.load(plan_file)
+    moved = plan.model_copy(update={"model": dataclasses.replace(plan.model, spec=str(other))})
     with pytest.raises(OffloadError, match="the plan is for small"):
-        verify(plan_file, workspace)
+        verify(workspace.save(moved, name="small"), workspace)
 
 
 def test_a_prediction_that_is_far_off_is_out_of_tolerance(plan_file: Path, workspace: Workspace) -> None:
@@ -305,9 +383,14 @@ def test_a_model_with_an_output_of_its_head(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs["late"], [[0, -2, 0, -4]])
 
 
-def test_a_model_is_profiled_on_a_server(model_file: Path, workspace: Workspace) -> None:
+def test_a_model_is_profiled_on_a_server(
+    model_file: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `plan` profiles on the server with the defaults: few and rough rounds tell as much here.
+    quick = functools.partial(api.ProfileRequest, max_time_s=1.0, precision=0.5)
+    monkeypatch.setattr(api, "ProfileRequest", quick)
     with EmbeddedServer(threads=2) as server:
-        request = api.ProfileRequest(model=str(model_file), inputs={}, max_time_s=2.0, on=server.address)
+        request = api.ProfileRequest(model=str(model_file), inputs={}, on=server.address)
         profile = api.profile(request, workspace=workspace)
         assert profile.runtime.threads == 2
         assert profile.model.hash == load_model(str(model_file)).hash
