@@ -1,4 +1,4 @@
-"""A server behind a link, without either: a clock that only the test moves, so that measuring is exact and instant."""
+"""A server behind a link, without either: only the test moves the clock, so that measuring is exact and instant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from offload.artifacts.link import Direction, LinkProfile, RttSample, TransferSa
 from offload.serving.builtin_models import PING, PROBE_DOWN, PROBE_UP
 from offload.serving.client_errors import ServerError
 from offload.serving.timing import InferResult, ModelCounts, ServerInfo, ServerTimes
-
 
 SIZES = (10_000, 50_000, 250_000, 1_000_000, 5_000_000)
 

@@ -35,7 +35,7 @@ _SMALLEST_BYTES, _LONGEST_CHOSEN_BYTES = 10_000, 10_000_000
 _FIRST_BYTES = 1_000
 _SHARE_OF_TIME = 0.4
 """Of the whole time, for the messages of one direction; the rest is for rests and tiny calls."""
-_PLANNED_ROUNDS = 4
+_PLANNED_ROUNDS = 6
 _FEWEST_ROUNDS = 3
 _CALLS = 5
 """Tiny calls a round."""

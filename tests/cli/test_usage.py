@@ -10,7 +10,7 @@ import pytest
 from offload import __version__, api
 from tests.cli.conftest import Run
 
-VERBS = ("profile", "plan", "serve", "verify", "models")
+VERBS = ("profile", "link", "plan", "serve", "verify", "models")
 
 
 def test_help_names_every_verb(child: Run) -> None:
@@ -44,7 +44,6 @@ def test_no_arguments_is_a_usage_error_that_shows_the_help(run: Run) -> None:
     [
         (["frobnicate"], "No such command 'frobnicate'", "offload --help"),
         (["pln", "--bw", "1mbps"], "Did you mean 'plan'", "offload --help"),
-        (["plan"], "Missing option '--bw'", "offload plan --help"),
         (["profile"], "Missing argument 'MODEL'", "offload profile --help"),
         (["profile", "resnet18", "--treads", "1"], "No such option: --treads", "offload profile --help"),
         (["profile", "resnet18", "--threads", "many"], "--threads", "offload profile --help"),
@@ -56,6 +55,21 @@ def test_no_arguments_is_a_usage_error_that_shows_the_help(run: Run) -> None:
         (["plan", "--bw", "1mbps", "--rtt", "4"], "'4' has no unit", "20ms"),
         (["plan", "--bw", "1mbps", "--down", "4"], "'4' has no unit", "4mbps"),
         (["plan", "--bw", "1mbps", "--target", "speed"], "--target", "offload plan --help"),
+        (["plan", "--bw", "1mbps", "--max-latency", "450mbps"], "'mbps' is not a unit of duration", "ms"),
+        (["plan", "--bw", "1mbps", "--max-latency", "50"], "'50' has no unit", "20ms"),
+        (["plan", "--bw", "1mbps", "--max-latency", "-5ms"], "must be finite and", "20ms"),
+        (["plan", "--bw", "1mbps", "--max-latency", "nan"], "'nan' is not a duration", "20ms"),
+        (["plan", "--bw", "1mbps", "--max-energy", "0.2W"], "'W' is not a unit of energy", "mJ"),
+        (["plan", "--bw", "1mbps", "--max-energy", "0.2"], "'0.2' has no unit", "0.2J"),
+        (["plan", "--bw", "1mbps", "--device-memory", "512"], "'512' has no unit", "5MiB"),
+        (["plan", "--bw", "1mbps", "--server-memory", "5s"], "'s' is not a unit of size", "MiB"),
+        (["plan", "--bw", "1mbps", "--battery", "3000mAh"], "no energy without a voltage", "3000mAh,3.85V"),
+        (["plan", "--bw", "1mbps", "--battery", "3000,3.85V"], "'3000' has no unit", "3000mAh,3.85V"),
+        (["plan", "--bw", "1mbps", "--server-load", "0.5"], "--server-load", "offload plan --help"),
+        (["plan", "--bw", "1mbps", "--device-load", "nan"], "--device-load", "offload plan --help"),
+        (["plan", "--bw", "1mbps", "--pin", "conv1"], "not a layer and a side", "conv1=device"),
+        (["plan", "--bw", "1mbps", "--pin", "conv1=phone"], "not a layer and a side", "conv1=device"),
+        (["plan", "--bw", "1mbps", "--pin", "a=device", "--pin", "a=server"], "cannot run on both sides", "leave one"),
         (["plan", "--bw", "1mbps", "--emulate-slowdown", "0.5"], "--emulate-slowdown", "offload plan --help"),
         (["plan", "--bw", "1mbps", "--emulate-slowdown", "nan"], "--emulate-slowdown", "offload plan --help"),
         (["profile", "resnet18", "--power", "3.2"], "'3.2' has no unit", "3.2W"),
