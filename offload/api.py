@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ from offload.errors import OffloadError, UsageError, VerdictError
 from offload.progress import NullProgress, Progress
 
 if TYPE_CHECKING:
-    from offload.planners.base import Problem
     from offload.models.loaded import LoadedModel, LoadedOnnxModel
+    from offload.planners.base import Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ class PlanRequest:
     link: Path | None = None
     """A measured link; None without `uplink_bps` takes the newest one in the workspace."""
     target: Target = "latency"
-    planner: str = "mincut"
+    planner: str = "neurosurgeon"
     device_slowdown: float = 1.0
     device_load: float = 1.0
     """Computing takes this many times longer on the device, because other work runs there."""
@@ -208,6 +209,7 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
     from offload.planners.plan import best_plan, load_planner, make_plan
 
     progress = progress or NullProgress()
+    _check_link_options(request)
     planner = load_planner(request.planner)
     device = _device_profile(request.profile, workspace, progress)
     specs = request.server if isinstance(request.server, tuple) else (request.server,)
@@ -223,7 +225,6 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
                     device_hash=device.content_hash,
                     server_hash=server.content_hash,
                     battery_j=request.battery_j,
-                    pareto=request.pareto,
                     warnings=warnings,
                 )
             )
@@ -367,7 +368,7 @@ def _profile_on(address: str, model: LoadedOnnxModel, request: ProfileRequest, p
         with ServerClient(address, token=request.token, tls=request.tls_ca) as client:
             remote = profile_on_server(
                 client,
-                model.onnx,
+                model,
                 precision=request.precision,
                 max_time_s=request.max_time_s,
                 power_w=request.power_w,
@@ -392,6 +393,15 @@ def _device_profile(path: Path | None, workspace: Workspace, progress: Progress)
     return found[1]
 
 
+def _check_link_options(request: PlanRequest) -> None:
+    if request.uplink_bps is not None and request.link is not None:
+        raise UsageError("--bw and --link exclude each other", hint="a measured link has its own rate: leave one out")
+    if request.uplink_bps is None and (request.downlink_bps is not None or request.rtt_s):
+        raise UsageError(
+            "--down and --rtt belong to --bw", hint="a measured link has its own: add --bw, or leave them out"
+        )
+
+
 def _link(
     request: PlanRequest, specs: Sequence[str | None], workspace: Workspace, progress: Progress
 ) -> tuple[Link, list[str]]:
@@ -400,16 +410,12 @@ def _link(
     if request.radio is None and _needs_energy(request):
         warnings.append(f"no radio was named and {_ASSUMED_RADIO} is assumed: give the device's own with --radio")
     if request.uplink_bps is not None:
-        if request.link is not None:
-            raise UsageError("--bw and --link exclude each other", hint="a measured link has its own rate: leave one out")
         declared = Link(
             uplink_bps=request.uplink_bps,
             downlink_bps=request.downlink_bps or request.uplink_bps,
             rtt_s=request.rtt_s,
         )
         return declared, warnings
-    if request.downlink_bps is not None or request.rtt_s:
-        raise UsageError("--down and --rtt belong to --bw", hint="a measured link has its own; add --bw, or leave them out")
     if request.link is not None:
         measured = LinkProfile.load(request.link)
     else:
@@ -454,9 +460,10 @@ def _server_profile(
             tls_ca=request.tls_ca,
         )
         return _profile_on(spec, _load(wanted, workspace, progress), wanted, progress)
+    near = get_close_matches(spec.lower(), presets(), n=3) or presets()
     raise OffloadError(
         f"--server {spec}: no such file, and not a preset",
-        hint="give a profile, HOST:PORT, or one of " + ", ".join(presets()),
+        hint="give a profile, HOST:PORT, or one of " + ", ".join(near),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
@@ -21,38 +22,83 @@ from offload.cli.options import (
     existing_file,
 )
 from offload.cli.terminal import ConsoleProgress, Terminal
-from offload.units import parse_duration, parse_rate
+from offload.errors import UsageError
+from offload.units import parse_battery, parse_duration, parse_energy, parse_rate, parse_size
+
+_MOST = 10_000
+T = TypeVar("T")
 
 
 class Target(StrEnum):
-    """What a plan minimises."""
+    """What a plan minimises, or for the throughput maximises."""
 
     LATENCY = "latency"
     ENERGY = "energy"
+    THROUGHPUT = "throughput"
 
 
 def plan(
     context: typer.Context,
-    bw: Annotated[str, typer.Option("--bw", metavar="RATE", help="Uplink, device to server, as 450mbps or 56MB/s.")],
+    bw: Annotated[
+        str | None,
+        typer.Option("--bw", metavar="RATE", help="Uplink, device to server, as 450mbps or 56MB/s."),
+    ] = None,
+    down: Annotated[str | None, typer.Option(metavar="RATE", help="Downlink; the uplink's rate if left out.")] = None,
+    rtt: Annotated[str, typer.Option(metavar="TIME", help="Round trip of an empty message, as 4ms.")] = "0ms",
+    link: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A measured link, for --bw; the newest measured if both are left out."),
+    ] = None,
     profile: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The device's profile; the newest measured one if left out.")
     ] = None,
     server: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="A profile made there, HOST:PORT (profiles there), or a preset.")
+        list[str] | None,
+        typer.Option(
+            metavar="SPEC", help="A profile made there, HOST:PORT (profiles there), or a preset; repeatable: the best."
+        ),
     ] = None,
-    down: Annotated[str | None, typer.Option(metavar="RATE", help="Downlink; the uplink's rate if left out.")] = None,
-    rtt: Annotated[str, typer.Option(metavar="TIME", help="Round trip of an empty message, as 4ms.")] = "0ms",
-    target: Annotated[Target, typer.Option(help="What to minimise.")] = Target.LATENCY,
-    radio: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The device's radio, for energy: wifi, lte or 3g.")
+    target: Annotated[Target, typer.Option(help="What to make best.")] = Target.LATENCY,
+    planner: Annotated[str, typer.Option(metavar="NAME", help="The algorithm: neurosurgeon.")] = "neurosurgeon",
+    max_latency: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Limit: the most a request may take, as 50ms.")
+    ] = None,
+    max_energy: Annotated[
+        str | None, typer.Option(metavar="ENERGY", help="Limit: the most a request may draw here, as 0.2J.")
+    ] = None,
+    device_memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Limit: weights and live tensors here, as 512MiB.")
+    ] = None,
+    server_memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Limit: the same on the server.")] = None,
+    pin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAYER=SIDE", help="Limit: run this layer on the device or the server; repeatable."),
+    ] = None,
+    private_depth: Annotated[
+        str | None, typer.Option(metavar="LAYER", help="Limit: no tensor from above this layer's output leaves.")
     ] = None,
     slowdown: Annotated[
         float,
         typer.Option(
-            "--emulate-slowdown", min=1, max=10_000, metavar="N", help="A device N times slower than profiled."
+            "--emulate-slowdown", min=1, max=_MOST, metavar="N", help="A device N times slower than profiled."
         ),
     ] = 1,
-    planner: Annotated[str, typer.Option(metavar="NAME", help="The algorithm: neurosurgeon.")] = "neurosurgeon",
+    device_load: Annotated[
+        float, typer.Option(min=1, max=_MOST, metavar="K", help="Other work makes the device K times slower.")
+    ] = 1,
+    server_load: Annotated[
+        float, typer.Option(min=1, max=_MOST, metavar="K", help="Other work makes the server K times slower.")
+    ] = 1,
+    radio: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Energy: the device's radio, wifi, lte, 3g, 5g-low-band or 5g-mmwave."),
+    ] = None,
+    paper_energy: Annotated[
+        bool, typer.Option("--paper-energy", help="Energy: charge computing and sending only, not waiting, receiving.")
+    ] = False,
+    battery: Annotated[
+        str | None, typer.Option(metavar="CHARGE", help="Energy: requests on a full battery, as 3000mAh,3.85V.")
+    ] = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
     form: FormatOption = Format.TABLE,
@@ -67,14 +113,25 @@ def plan(
     terminal: Terminal = context.obj
     request = api.PlanRequest(
         profile=existing_file(profile, "--profile"),
-        server=server,
-        uplink_bps=parse_rate(bw),
-        downlink_bps=parse_rate(down) if down else None,
+        server=tuple(server) if server else None,
+        uplink_bps=_given(parse_rate, bw),
+        downlink_bps=_given(parse_rate, down),
         rtt_s=parse_duration(rtt),
+        link=existing_file(link, "--link"),
         target=target.value,
-        radio=radio,
-        device_slowdown=slowdown,
         planner=planner,
+        max_latency_s=_given(parse_duration, max_latency),
+        max_energy_j=_given(parse_energy, max_energy),
+        device_memory_bytes=_given(parse_size, device_memory),
+        server_memory_bytes=_given(parse_size, server_memory),
+        pins=parse_pins(pin or ()),
+        private_depth=private_depth,
+        device_slowdown=slowdown,
+        device_load=device_load,
+        server_load=server_load,
+        radio=radio,
+        paper_energy=paper_energy,
+        battery_j=_given(parse_battery, battery),
         token=token,
         tls_ca=existing_file(tls_ca, "--tls-ca"),
     )
@@ -90,3 +147,26 @@ def plan(
         progress.finish()
     delivery.deliver(artifact, name=artifact.model.name)
     terminal.note(f"next: offload verify{f' {output}' if output and output != Path('-') else ''}")
+
+
+def _given(parse: Callable[[str], T], text: str | None) -> T | None:
+    return None if text is None else parse(text)
+
+
+def parse_pins(texts: Iterable[str]) -> dict[str, Literal["device", "server"]]:
+    """Layer names to sides, from texts such as `conv1=device`.
+
+    Raises:
+        UsageError: a text of another form, or one layer on both sides.
+    """
+    pins: dict[str, Literal["device", "server"]] = {}
+    for text in texts:
+        layer, _, side = text.rpartition("=")
+        if not layer or side not in ("device", "server"):
+            raise UsageError(
+                f"--pin {text}: not a layer and a side", hint="write it like --pin conv1=device or =server"
+            )
+        if pins.get(layer, side) != side:
+            raise UsageError(f"--pin: {layer} cannot run on both sides", hint="leave one of its pins out")
+        pins[layer] = "device" if side == "device" else "server"
+    return pins

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 from offload.artifacts.estimate import median_estimate
 from offload.artifacts.plan import ColdStart, Limits, Offer, Option, Party, Plan, requests_per_charge
 from offload.artifacts.profile import Profile
-from offload.errors import VerdictError
+from offload.errors import UsageError, VerdictError
 from offload.graph.cuts import make_cut
 from offload.planners.base import Planner, Problem, check_energy, check_problem
 from offload.planners.costs import make_option
@@ -16,6 +17,18 @@ from offload.planners.neurosurgeon import Neurosurgeon
 
 PLANNERS: dict[str, Planner] = {Neurosurgeon.name: Neurosurgeon()}
 _ALTERNATIVES = 5
+
+
+def load_planner(name: str) -> Planner:
+    """The planner of that name.
+
+    Raises:
+        UsageError: there is none; the hint names near ones, or all there are.
+    """
+    if name not in PLANNERS:
+        near = get_close_matches(name.lower(), PLANNERS, n=1) or PLANNERS
+        raise UsageError(f"there is no planner {name!r}", hint="planners: " + ", ".join(near))
+    return PLANNERS[name]
 
 
 def make_plan(

@@ -16,6 +16,7 @@ from offload.artifacts.profile import Profile
 from offload.artifacts.workspace import Workspace
 from tests import synthetic
 from tests.cli.conftest import Run
+from tests.fake_link import link_profile
 
 Answer = Callable[[str, Artifact], list[Any]]
 
@@ -64,12 +65,18 @@ def test_plan_passes_on_every_option(run: Run, answer: Answer, tmp_path: Path) -
     outcome = run(
         *("plan", "--profile", str(profile), "--server", "t4", "--bw", "56MB/s", "--down", "20mbps", "--rtt", "4ms"),
         *("--target", "energy", "--radio", "lte", "--emulate-slowdown", "8", "--planner", "neurosurgeon"),
+        *("--server", "10.0.0.1:8001", "--server-load", "3", "--device-load", "1.5", "--paper-energy"),
+        *("--battery", "3000mAh,3.85V", "--max-latency", "50ms", "--max-energy", "200mJ", "--device-memory", "512MiB"),
+        *("--server-memory", "2GB", "--pin", "conv1=device", "--pin", "a=b=server", "--private-depth", "conv1"),
     )
     assert outcome.code == 0, outcome.err
     assert seen == [
         api.PlanRequest(
-            profile=profile, server="t4", uplink_bps=448e6, downlink_bps=20e6, rtt_s=0.004, target="energy",
-            radio="lte", device_slowdown=8.0, planner="neurosurgeon",
+            profile=profile, server=("t4", "10.0.0.1:8001"), uplink_bps=448e6, downlink_bps=20e6, rtt_s=0.004,
+            target="energy", radio="lte", device_slowdown=8.0, planner="neurosurgeon", server_load=3.0,
+            device_load=1.5, paper_energy=True, battery_j=pytest.approx(41_580.0), max_latency_s=0.05,
+            max_energy_j=pytest.approx(0.2), device_memory_bytes=512 * 1024**2, server_memory_bytes=2_000_000_000,
+            pins={"conv1": "device", "a=b": "server"}, private_depth="conv1",
         )
     ]  # fmt: skip
 
@@ -231,12 +238,78 @@ def test_plan_for_real_with_a_server_profile_and_for_energy(run: Run, home: Path
     arguments = ("plan", "--profile", str(device), "--server", str(server), "--bw", "18.88mbps", "--target", "energy")
     refused = run(*arguments)
     assert refused.code == 1
-    assert "radio" in refused.error
-    outcome = run(*arguments, "--radio", "wifi", "--json")
+    assert "idle power" in refused.error
+    assert "--idle-power" in refused.hint
+    outcome = run(*arguments, "--paper-energy", "--json")
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["chosen"]["breakdown"]["radio_j"]["value"] == pytest.approx(
         5.479 * 4000 * 8 / 18.88e6, rel=1e-3
     )
+    assert any("wifi is assumed" in warning for warning in json.loads(outcome.out)["warnings"])
+
+
+def test_energy_and_battery_from_a_profile_with_idle_power(run: Run, home: Path) -> None:
+    Workspace(home).save(synthetic.profile(power_w=3.2, idle_power_w=1.0), name="toy")
+    outcome = run("plan", "--bw", "18.88mbps", "--target", "energy", "--battery", "3000mAh,3.85V", "--json")
+    assert outcome.code == 0, outcome.err
+    plan = json.loads(outcome.out)
+    energy = plan["chosen"]["breakdown"]
+    total = sum(energy[part]["value"] for part in ("device_j", "radio_j", "idle_j", "download_j"))
+    assert plan["requests_per_charge"]["value"] == pytest.approx(41_580.0 / total)
+
+
+def test_of_several_servers_the_best_is_taken_and_the_others_are_shown(run: Run, home: Path, tmp_path: Path) -> None:
+    Workspace(home).save(synthetic.profile(), name="toy")
+    server = tmp_path / "server.json"
+    server.write_text(synthetic.profile(times_s=(1e-3, 1e-4, 4e-4)).to_json())
+    for order in ((str(server), "t4"), ("t4", str(server))):
+        outcome = run("plan", "--bw", "450mbps", "--server", order[0], "--server", order[1], "--json")
+        assert outcome.code == 0, outcome.err
+        plan = json.loads(outcome.out)
+        assert plan["server"]["preset"] == "t4"
+        (other,) = plan["other_servers"]
+        assert other["server"]["source"] == "measured"
+        assert other["best"]["breakdown"]["latency_s"]["value"] > plan["chosen"]["breakdown"]["latency_s"]["value"]
+
+
+def test_without_a_rate_the_newest_measured_link_is_taken(run: Run, home: Path, tmp_path: Path) -> None:
+    Workspace(home).save(synthetic.profile(), name="toy")
+    outcome = run("plan")
+    assert outcome.code == 1
+    assert "no --bw, and no measured link" in outcome.error
+    assert "offload link" in outcome.hint
+    path = Workspace(home).save(link_profile(), name="link")
+    for arguments in (("plan", "--json"), ("plan", "--json", "--link", str(path))):
+        outcome = run(*arguments)
+        assert outcome.code == 0, outcome.err
+        link = json.loads(outcome.out)["link"]
+        assert link["source"] == "measured"
+        assert link["uplink_bps"] == pytest.approx(20e6)
+    assert f"took the newest one measured, {path}" in run("plan").err
+    other = run("plan", "--server", "10.0.0.2:8001")
+    assert other.code == 1
+    assert "no measured link to 10.0.0.2:8001" in other.error
+
+
+def test_a_link_and_a_rate_exclude_each_other(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "link.json"
+    path.write_text(link_profile().to_json())
+    both = run("plan", "--bw", "1mbps", "--link", str(path))
+    assert both.code == 2
+    assert "--bw and --link exclude each other" in both.error
+    for extra in (("--rtt", "4ms"), ("--down", "1mbps")):
+        outcome = run("plan", "--link", str(path), *extra)
+        assert outcome.code == 2
+        assert "belong to --bw" in outcome.error
+
+
+@pytest.mark.parametrize("option", ["--pin", "--private-depth"])
+def test_a_layer_nobody_knows_names_near_ones(run: Run, home: Path, option: str) -> None:
+    Workspace(home).save(synthetic.profile(), name="toy")
+    outcome = run("plan", "--bw", "1mbps", option, "layr1" + ("=server" if option == "--pin" else ""))
+    assert outcome.code == 1
+    assert f"{option} layr1: the model has no layer of that name" in outcome.error
+    assert "layer1" in outcome.hint
 
 
 @pytest.mark.parametrize(
