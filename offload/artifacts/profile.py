@@ -12,9 +12,10 @@ from pydantic import model_validator
 from offload.artifacts.base import Artifact, Count, Positive, Seconds
 from offload.artifacts.breakdown import EnergySource
 from offload.artifacts.energy import ProfileEnergy
+from offload.artifacts.energy_shares import GroupShares
 from offload.artifacts.estimate import CONFIDENCE, Estimate, median_estimate
 from offload.artifacts.link import ProtocolSample
-from offload.graph.model_graph import ModelGraph
+from offload.graph.model_graph import LayerKind, ModelGraph
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,6 +134,8 @@ class Profile(Artifact):
         covered = sorted(index for group in self.groups for index in group.layers)
         if covered != list(range(len(self.graph.layers))):
             raise ValueError("the groups do not cover each layer exactly once")
+        if self.energy is not None and any(not 0 <= one.group < len(self.groups) for one in self.energy.groups):
+            raise ValueError("it holds the energy of a group that it does not have")
         return self
 
     @cached_property
@@ -224,6 +227,14 @@ class Profile(Artifact):
         return tuple(found)
 
     @cached_property
+    def group_kinds(self) -> tuple[LayerKind, ...]:
+        """Kind of each group: that of its layer with the most operations."""
+        layers = self.graph.layers
+        return tuple(
+            max((layers[i] for i in group.layers), key=lambda layer: layer.flops).kind for group in self.groups
+        )
+
+    @cached_property
     def group_medians_s(self) -> NDArray[np.float64]:
         """Median of each group's closed times, float64 seconds, shape (groups,)."""
         import numpy as np
@@ -262,6 +273,12 @@ class Profile(Artifact):
             return None
         if not groups:
             return Estimate.exactly(0.0)
-        if self.power_w is not None:
-            return self.time_of(groups).scaled(self.power_w)
-        return None
+        time_s = self.time_of(groups)
+        if self.energy_shares is not None:
+            return self.energy_shares.joules_of(groups, time_s)
+        return None if self.power_w is None else time_s.scaled(self.power_w)
+
+    @cached_property
+    def energy_shares(self) -> GroupShares | None:
+        """How the measured energy divides over the groups; None when none was measured."""
+        return None if self.energy is None else GroupShares(self.energy, self.group_kinds, self.group_medians_s)

@@ -29,13 +29,14 @@ class Extractor:
     def extract(self, cut: Cut) -> Segments:
         """Head and tail for one cut of the graph."""
         head, tail = sides(self._graph, cut)
-        return Segments(head=self._segment(head), tail=self._segment(tail))
+        return Segments(
+            head=self.segment(head) if head.computes else None, tail=self.segment(tail) if tail.computes else None
+        )
 
-    def _segment(self, side: Side) -> OnnxSegment | None:
+    def segment(self, side: Side) -> OnnxSegment:
+        """Some layers as a model of their own."""
         from onnx import ModelProto
 
-        if not side.computes:
-            return None
         source = self._model
         model = ModelProto(ir_version=source.ir_version, opset_import=source.opset_import)
         graph = model.graph

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from offload.graph.cuts import Cut
 from offload.graph.model_graph import ModelGraph
 from offload.models.extraction import Extractor
-from offload.models.segments import OnnxSegment, Segment, Segments, TorchSegment, sides
+from offload.models.segments import OnnxSegment, Segment, Segments, Side, TorchSegment, sides
 
 if TYPE_CHECKING:
     from offload.models.torch_program import TorchProgram
@@ -48,6 +48,10 @@ class LoadedModel(ABC):
     def divide(self, cut: Cut) -> Segments:
         """Head and tail for one cut of the graph, each for a runtime to load."""
 
+    @abstractmethod
+    def segment(self, side: Side) -> Segment:
+        """Any layers of the graph, for a runtime to load; there must be something to compute."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedOnnxModel(LoadedModel):
@@ -64,6 +68,10 @@ class LoadedOnnxModel(LoadedModel):
     def divide(self, cut: Cut) -> Segments:
         """See `LoadedModel.divide`."""
         return self._extractor.extract(cut)
+
+    def segment(self, side: Side) -> OnnxSegment:
+        """See `LoadedModel.segment`."""
+        return self._extractor.segment(side)
 
     @cached_property
     def _extractor(self) -> Extractor:
@@ -86,10 +94,11 @@ class LoadedTorchModel(LoadedModel):
 
     def divide(self, cut: Cut) -> Segments:
         """See `LoadedModel.divide`."""
-        head, tail = (
-            TorchSegment(program=self.program, layers=side.layers, inputs=side.inputs, outputs=side.outputs)
-            if side.computes
-            else None
-            for side in sides(self.graph, cut)
+        head, tail = sides(self.graph, cut)
+        return Segments(
+            head=self.segment(head) if head.computes else None, tail=self.segment(tail) if tail.computes else None
         )
-        return Segments(head=head, tail=tail)
+
+    def segment(self, side: Side) -> TorchSegment:
+        """See `LoadedModel.segment`."""
+        return TorchSegment(program=self.program, layers=side.layers, inputs=side.inputs, outputs=side.outputs)

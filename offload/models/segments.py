@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,3 +78,20 @@ def sides(graph: ModelGraph, cut: Cut) -> tuple[Side, Side]:
         outputs=tuple(name for name in handed_over if name in produced),
     )
     return head, Side(layers=server, inputs=cut.crossing, outputs=cut.returning)
+
+
+def side_of(graph: ModelGraph, layers: Iterable[int]) -> Side:
+    """Any layers as a model of their own: it reads what they read of others, and hands over what others read."""
+    inside = tuple(sorted(layers))
+    made = {name for index in inside for name in graph.layers[index].outputs}
+    read = dict.fromkeys(name for index in inside for name in graph.layers[index].inputs)
+    return Side(
+        layers=inside,
+        inputs=tuple(name for name in read if name not in made),
+        outputs=tuple(
+            tensor.name
+            for tensor in graph.tensors
+            if tensor.name in made
+            and (tensor.name in graph.outputs or not set(inside).issuperset(graph.consumers[tensor.name]))
+        ),
+    )
