@@ -33,7 +33,7 @@ class OwnModel:
     device: str = "cpu"
     """What runs it: `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "fp32"
-    """`fp32`, `fp16` or `bf16`."""
+    """What weights and floating-point tensors are cast to: `fp32`, `fp16` or `bf16`."""
     batch: int = 1
     inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Input shapes by name, for models that do not have their own."""
@@ -157,21 +157,21 @@ class OwnTail:
     platform = "offload_torch"
     exclusive = True
 
-    def __init__(self, source: TailSource, cut: Cut, *, name: str) -> None:
+    def __init__(self, source: TailSource, cut: Cut) -> None:
         graph = source.graph
         self.inputs, self.outputs = (_specs(graph, names) for names in (cut.crossing, cut.returning))
         try:
             self._session = source.load_tail(cut)
             self._session.run(_zeros(self.inputs))
         except (OffloadError, MemoryError, RuntimeError) as error:
-            raise _refusal(error, f"failed to load '{name}': ") from error
+            raise _refusal(error) from error
 
     def infer(self, inputs: Mapping[str, Array], cancelled: threading.Event) -> Mapping[str, Array]:
         """See `ServedModel.infer`."""
         try:
             return self._session.run(inputs)
         except (OffloadError, RuntimeError) as error:
-            raise _refusal(error, "") from error
+            raise _refusal(error) from error
 
 
 def tail_bytes(graph: ModelGraph, cut: Cut) -> int:
@@ -185,9 +185,9 @@ def _zeros(specs: Sequence[TensorSpec]) -> dict[str, Array]:
     return {spec.name: np.zeros(spec.shape, NUMPY_OF_DATATYPE[spec.datatype]) for spec in specs}
 
 
-def _refusal(error: Exception, prefix: str) -> RefusalError:
+def _refusal(error: Exception) -> RefusalError:
     message = error.message if isinstance(error, OffloadError) else str(error)
-    first = prefix + next(iter(message.splitlines()), type(error).__name__)
+    first = next(iter(message.splitlines()), type(error).__name__)
     if isinstance(error, MemoryError) or "out of memory" in message:
         return exhausted(first)
     return RefusalError(grpc.StatusCode.INTERNAL, first)

@@ -8,6 +8,7 @@ import numpy as np
 
 from offload.artifacts.profile import Profile
 from offload.errors import OffloadError
+from offload.models.loaded import LoadedModel, LoadedOnnxModel
 from offload.serving.builtin_models import PROFILE
 from offload.serving.client import ServerClient
 
@@ -16,9 +17,11 @@ _LOADING_S = 120.0
 
 
 def profile_on_server(
-    client: ServerClient, onnx: bytes, *, precision: float, max_time_s: float, power_w: float | None
+    client: ServerClient, model: LoadedModel, *, precision: float, max_time_s: float, power_w: float | None
 ) -> Profile:
-    """The profile of a canonical model, made on the server with the server's threads.
+    """The profile of a model, made on the server with the server's threads.
+
+    An ONNX model is sent; a torch model is one that the server was started with, and is profiled on its device.
 
     Raises:
         OffloadError: the server cannot be reached, does not profile, or refuses the model.
@@ -29,8 +32,9 @@ def profile_on_server(
             f"the server at {client.address} does not profile models", hint="start one there with `offload serve`"
         )
     settings = {"precision": precision, "max_time_s": max_time_s, "power_w": power_w}
+    sent = {"model": model.onnx} if isinstance(model, LoadedOnnxModel) else {"hash": model.hash.encode()}
     feeds = {
-        "model": np.array([onnx], np.object_),
+        **{name: np.array([value], np.object_) for name, value in sent.items()},
         "settings": np.array([json.dumps(settings).encode()], np.object_),
     }
     result = client.infer(PROFILE, feeds, timeout_s=max_time_s + _LOADING_S)

@@ -125,7 +125,10 @@ class Repository:
             size_bytes = tail_bytes(source.graph, cut)
             self._check_room(request.name, size_bytes)
             with self._machine:
-                model = OwnTail(source, cut, name=request.name)
+                try:
+                    model = OwnTail(source, cut)
+                except RefusalError as refusal:
+                    raise RefusalError(refusal.code, f"failed to load '{request.name}': {refusal.message}") from refusal
             self._keep(Entry(name=request.name, model=model, size_bytes=size_bytes))
 
     def _keep(self, entry: Entry) -> None:

@@ -34,6 +34,7 @@ from offload.serving.builtin_models import (
     ProbeUp,
     ProfileInChild,
 )
+from offload.serving.own_loading import load_own_models
 from offload.serving.own_models import OwnModel, Sources, TailSource
 from offload.serving.repository import Repository
 from offload.serving.served_model import ServedModel
@@ -96,7 +97,7 @@ def serve(
     *,
     stop: threading.Event | None = None,
     builtins: Mapping[str, ServedModel] | None = None,
-    sources: Sequence[TailSource] = (),
+    sources: Sequence[TailSource] | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop`; requests in flight then finish.
 
@@ -106,7 +107,7 @@ def serve(
         ready: Called with the port once calls are answered.
         stop: Ends the server when set; signals set it too, when this runs in the main thread.
         builtins: Replaces the built-in models.
-        sources: Models of the server's own, which clients may ask for tails of.
+        sources: Replaces what `settings.models` are loaded as.
 
     Raises:
         UsageError: an address beyond this machine without token and TLS, or a value out of range.
@@ -118,6 +119,13 @@ def serve(
     credentials = _credentials(settings)
     _check_bindable(settings.host, settings.port)
     keep_large_buffers()
+    if sources is None:
+        sources = load_own_models(
+            settings.models,
+            threads=settings.threads,
+            max_total_bytes=settings.limits.max_total_bytes,
+            progress=progress,
+        )
     own = Sources(sources)
     machine = threading.Lock()
     repository = Repository(
