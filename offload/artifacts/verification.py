@@ -166,6 +166,7 @@ class Verification(Artifact):
         server_only: Everything on the server; None when it was left out.
         alternatives: The plan's next best options that were measured, too, best predicted first.
         left_out: What was not measured, and why.
+        maybe_forbidden: Roles of baselines that the plan's limits may rule out: no regret is taken over them.
         target: What the plan minimised.
         stopped: Why measuring ended; None in files that did not tell.
         measuring_s: How long it took; None in files that did not tell.
@@ -193,6 +194,7 @@ class Verification(Artifact):
     server_only: Measurement | None
     alternatives: tuple[Measurement, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    maybe_forbidden: tuple[str, ...] = ()
     target: Target = "latency"
     stopped: Stop | None = None
     measuring_s: Seconds | None = None
@@ -254,7 +256,7 @@ class Verification(Artifact):
         others = {
             role: _timed(measurement.samples, apart=1)
             for role, measurement in self.by_role().items()
-            if measurement.option.device_layers != self.chosen.option.device_layers
+            if measurement.option.device_layers != self.chosen.option.device_layers and role not in self.maybe_forbidden
         }
         return regret(_timed(self.chosen.samples, apart=0), others, chosen_name=CHOSEN)
 

@@ -156,7 +156,11 @@ def _regret(verification: Verification) -> Section:
 
 def _not_compared(verification: Verification) -> tuple[str, ...]:
     roles = ", ".join(one.role for one in verification.left_out)
-    return (f"not compared with: {roles}",) if roles else ()
+    forbidden = ", ".join(verification.maybe_forbidden)
+    lines = [f"not compared with: {roles}"] if roles else []
+    if forbidden:
+        lines.append(f"not compared with {forbidden}: the plan's limits may rule that out")
+    return tuple(lines)
 
 
 def _over_time(chosen: Measurement) -> tuple[Section, ...]:

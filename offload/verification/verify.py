@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from offload.artifacts.plan import Option, Party, Plan
+from offload.artifacts.plan import Limits, Option, Party, Plan
 from offload.artifacts.verification import (
     CHOSEN,
     DEVICE_ONLY,
@@ -138,6 +138,7 @@ def verify_plan(
             measurement for role, measurement in measured.items() if role not in (CHOSEN, DEVICE_ONLY, SERVER_ONLY)
         ),
         left_out=left_out,
+        maybe_forbidden=maybe_forbidden(plan),
         target=plan.target,
         stopped=found.stopped,
         measuring_s=found.measuring_s,
@@ -171,6 +172,15 @@ def _missing(alternatives: int, roles: Mapping[str, Option]) -> tuple[str, ...]:
     if named >= alternatives:
         return ()
     return (f"the plan names {named} other options beside the baselines, {alternatives} were asked for",)
+
+
+def maybe_forbidden(plan: Plan) -> tuple[str, ...]:
+    """Roles of the baselines that may break the plan's limits: those that it did not rank among what keeps to them."""
+    if plan.limits == Limits():
+        return ()
+    allowed = {option.device_layers for option in (plan.chosen, *plan.alternatives)}
+    baselines = {DEVICE_ONLY: plan.device_only, SERVER_ONLY: plan.server_only}
+    return tuple(role for role, option in baselines.items() if option.device_layers not in allowed)
 
 
 def _sorted_out(
@@ -280,6 +290,9 @@ def _warnings(
         )
     if slowdown != plan.device.slowdown:
         found.append(f"the plan is for a device slowed {plan.device.slowdown:g}x, this run slowed it {slowdown:g}x")
+    for name, load in (("device", plan.device.load), ("server", plan.server.load)):
+        if load != 1:
+            found.append(f"the plan is for a {name} with {load:g}x its load, which this run does not emulate")
     if endpoint.link is not None:
         found.append("the upload of the tail went beside the emulated link")
     if plan.model.untrained:
