@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offload.artifacts.profile import Precision
 from offload.errors import OffloadError
 from offload.graph.model_graph import ModelGraph
 from offload.models import torch_sources
 from offload.models.cache import cache_key, read_cached, write_cached
 from offload.models.canonical import canonicalise, content_hash
 from offload.models.inputs import Shape, by_name, parse_input_shape, with_batch
-from offload.models.loaded import LoadedModel, LoadedOnnxModel, LoadedTorchModel, Precision
+from offload.models.loaded import LoadedModel, LoadedOnnxModel, LoadedTorchModel
 from offload.models.onnx_file import declared_inputs, read_onnx, static_inputs
 from offload.models.onnx_graph import graph_of, graph_of_proto
 from offload.models.zoo.catalogue import CATALOGUE
@@ -89,7 +90,8 @@ def load_torch_model(
     source = _torch_source(spec, inputs, batch, weights)
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     module = source.module().cpu().eval().to(dtype)
-    samples = {name: torch.from_numpy(values) for name, values in sample_inputs(source.shapes, source.vocabulary).items()}
+    arrays = sample_inputs(source.shapes, source.vocabulary)
+    samples = {name: torch.from_numpy(values) for name, values in arrays.items()}
     taken = {name: each.to(dtype) if each.is_floating_point() else each for name, each in samples.items()}
     program = capture(module, taken, name=spec)
     if precision == "fp32":  # half precision shares all but the types, and some of its kernels take minutes on a CPU
@@ -235,8 +237,9 @@ def _torch_onnx(source: _TorchSource) -> bytes:
     from offload.models.torch_export import check_against_torch, export
 
     module, shapes, name, vocabulary = source.module(), source.shapes, source.spec, source.vocabulary
-    exported = export(module, shapes, name=name, vocabulary=vocabulary)
-    proto = canonicalise(exported, shapes, name=name, tensors_follow_nodes=True)
+    proto = canonicalise(
+        export(module, shapes, name=name, vocabulary=vocabulary), shapes, name=name, tensors_follow_nodes=True
+    )
     onnx = proto.SerializeToString(deterministic=True)
     check_against_torch(module, onnx, shapes, name=name, vocabulary=vocabulary)
     return onnx

@@ -79,7 +79,9 @@ def kind_of(operation: Operation) -> LayerKind:
     """The layer kind; `other` for an operator that is not known."""
     kind = _KIND_OF_OP.get(operation.op, "other")
     if kind == "matmul" and (operation.is_constant(0) or operation.is_constant(_WEIGHT_INDEX.get(operation.op, 1))):
-        return "linear"
+        # A stack of matrices, each met by its own part of the other operand: filters untied from place to place.
+        constant = operation.shape(0 if operation.is_constant(0) else _WEIGHT_INDEX.get(operation.op, 1))
+        return "local" if operation.op == "MatMul" and math.prod(constant[:-2]) > 1 else "linear"
     if operation.op == "Gather" and operation.is_constant(0) and len(operation.shape(0)) == 2:
         return "embedding"
     return kind

@@ -25,13 +25,14 @@ TOLERANCE = 1e-4
 """Largest difference from torch's outputs, relative to their largest magnitude."""
 
 
-def export(module: nn.Module, shapes: Mapping[str, Shape], *, name: str) -> ModelProto:
+def export(module: nn.Module, shapes: Mapping[str, Shape], *, name: str, vocabulary: int | None = None) -> ModelProto:
     """The module in inference mode as ONNX, each node named after the submodule it comes from.
 
     Args:
-        module: Its forward takes float32 tensors, and returns tensors.
+        module: Its forward takes float32 tensors, or int64 ids where there is a vocabulary, and returns tensors.
         shapes: Input shapes by name, in forward's order.
         name: What messages call the model.
+        vocabulary: How many ids there are; None for float32 inputs.
 
     Raises:
         OffloadError: the module does not run on these shapes, or torch cannot export it.
@@ -41,7 +42,7 @@ def export(module: nn.Module, shapes: Mapping[str, Shape], *, name: str) -> Mode
     from torch.utils import _pytree as pytree
 
     module.cpu().eval()
-    arguments = tuple(torch.from_numpy(values) for values in sample_inputs(shapes).values())
+    arguments = tuple(torch.from_numpy(values) for values in sample_inputs(shapes, vocabulary).values())
     try:
         with quiet(), torch.inference_mode():
             outputs = pytree.tree_leaves(module(*arguments))
@@ -80,8 +81,10 @@ def export(module: nn.Module, shapes: Mapping[str, Shape], *, name: str) -> Mode
     return model
 
 
-def check_against_torch(module: nn.Module, model: bytes, shapes: Mapping[str, Shape], *, name: str) -> None:
-    """Compare an exported model with its module on one random input.
+def check_against_torch(
+    module: nn.Module, model: bytes, shapes: Mapping[str, Shape], *, name: str, vocabulary: int | None = None
+) -> None:
+    """Compare an exported model with its module on one random input; see `export` for the arguments.
 
     Raises:
         OffloadError: an output differs by more than `TOLERANCE`.
@@ -91,7 +94,7 @@ def check_against_torch(module: nn.Module, model: bytes, shapes: Mapping[str, Sh
     import torch
     from torch.utils import _pytree as pytree
 
-    feeds = sample_inputs(shapes)
+    feeds = sample_inputs(shapes, vocabulary)
     with quiet(), torch.inference_mode():
         outputs = pytree.tree_leaves(module(*(torch.from_numpy(values) for values in feeds.values())))
     options = ort.SessionOptions()
@@ -109,11 +112,15 @@ def check_against_torch(module: nn.Module, model: bytes, shapes: Mapping[str, Sh
             )
 
 
-def sample_inputs(shapes: Mapping[str, Shape]) -> dict[str, NDArray[np.float32]]:
-    """Seeded standard-normal float32 inputs, by name."""
+def sample_inputs(
+    shapes: Mapping[str, Shape], vocabulary: int | None = None
+) -> dict[str, NDArray[np.float32]] | dict[str, NDArray[np.int64]]:
+    """Seeded inputs by name: standard normal in float32, or int64 ids below `vocabulary` where there is one."""
     import numpy as np
 
     generator = np.random.default_rng(0)
+    if vocabulary is not None:
+        return {name: generator.integers(vocabulary, size=shape) for name, shape in shapes.items()}
     return {name: generator.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
 
 
@@ -134,15 +141,24 @@ def quiet() -> Iterator[None]:
 def _name_nodes(model: ModelProto) -> None:
     """Name nodes by module path: `layer3.5.conv1`; a function called by a module adds its own, `layer3.5.add`."""
     nodes = [(node, _scopes(node)) for node in model.graph.node]
-    modules = {path for _, scopes in nodes for path in scopes[:-2]}  # those that contain others
+    calls: dict[str, set[str]] = {}
+    for _, scopes in nodes:
+        calls.setdefault("".join(scopes[-2:-1]), set()).add(_call(scopes))
+    # Modules that contain others, or call several functions of their own.
+    modules = {path for _, scopes in nodes for path in scopes[:-2]} | {p for p, made in calls.items() if len(made) > 1}
     # A call that became several nodes names each after its operator as well.
     several = Counter(scopes for node, scopes in nodes if node.op_type != "Constant")
     for node, scopes in nodes:
         if len(scopes) < 2:
             continue
-        path, call = scopes[-2], re.sub(r"_\d+$", "", scopes[-1]).strip("_")
+        path, call = scopes[-2], _call(scopes)
+        call = node.op_type.lower() if call == "symbolic" else call  # an operator of ONNX that the module names itself
         name = path if path and path not in modules else ".".join(filter(None, (path, call)))
         node.name = f"{name}.{node.op_type.lower()}" if several[scopes] > 1 else name
+
+
+def _call(scopes: tuple[str, ...]) -> str:
+    return re.sub(r"_\d+$", "", "".join(scopes[-1:])).strip("_")
 
 
 def _scopes(node: NodeProto) -> tuple[str, ...]:

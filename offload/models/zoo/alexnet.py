@@ -1,7 +1,7 @@
 """AlexNet as Caffe defined it: 227x227 input, grouped convolutions, normalisation after pooling.
 
 This is the network Neurosurgeon calls IMC (Kang et al., ASPLOS 2017); its definition is the public
-`common/configs/imc.prototxt` of `ypkang/djinn`, less the final argmax.
+`common/configs/imc.prototxt` of `ypkang/djinn`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class CrossChannelNorm(nn.LocalResponseNorm):
 
 
 class AlexNet(nn.Module):
-    """(N, 3, 227, 227) images to (N, 1000) class probabilities; 60,965,224 parameters."""
+    """(N, 3, 227, 227) images to (N, 1000) probabilities and (N,) classes; 60,965,224 parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,8 +40,8 @@ class AlexNet(nn.Module):
         self.fc7, self.relu7, self.drop7 = nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout()
         self.fc8, self.prob = nn.Linear(4096, 1000), nn.Softmax(dim=1)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Class probabilities."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Class probabilities, and the likeliest class."""
         x = self.norm1(self.pool1(self.relu1(self.conv1(image))))
         x = self.norm2(self.pool2(self.relu2(self.conv2(x))))
         x = self.relu4(self.conv4(self.relu3(self.conv3(x))))
@@ -49,4 +49,4 @@ class AlexNet(nn.Module):
         x = self.drop6(self.relu6(self.fc6(x)))
         x = self.drop7(self.relu7(self.fc7(x)))
         probabilities: Tensor = self.prob(self.fc8(x))
-        return probabilities
+        return probabilities, probabilities.argmax(dim=1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from offload.models.zoo import builders
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,37 +21,20 @@ class ZooEntry:
     """Makes the module, its weights not yet drawn."""
     input_shape: tuple[int, ...]
     """Shape of the one input, without the batch."""
+    vocabulary: int | None = None
+    """How many ids there are for an int64 input; None for a float32 input."""
+    layers: int
+    """Layers of its graph: what can be measured and cut between."""
+    parameters: int
+    """Trainable numbers of the module."""
+    flops: int
+    """Operations of one run with a batch of 1, of all layers; a multiply-accumulate is two."""
     description: str
 
-
-def _alexnet() -> nn.Module:
-    from offload.models.zoo.alexnet import AlexNet
-
-    return AlexNet()
-
-
-def _resnet18() -> nn.Module:
-    from offload.models.zoo.resnet import resnet18
-
-    return resnet18()
-
-
-def _resnet50() -> nn.Module:
-    from offload.models.zoo.resnet import resnet50
-
-    return resnet50()
-
-
-def _mobilenet_v2() -> nn.Module:
-    from offload.models.zoo.mobilenet import MobileNetV2
-
-    return MobileNetV2()
-
-
-def _unet() -> nn.Module:
-    from offload.models.zoo.unet import UNet
-
-    return UNet()
+    @property
+    def input_dtype(self) -> Literal["float32", "int64"]:
+        """A NumPy type name."""
+        return "float32" if self.vocabulary is None else "int64"
 
 
 CATALOGUE: Mapping[str, ZooEntry] = {
@@ -57,33 +42,203 @@ CATALOGUE: Mapping[str, ZooEntry] = {
     for entry in (
         ZooEntry(
             name="alexnet",
-            build=_alexnet,
+            build=builders.alexnet,
             input_shape=(3, 227, 227),
-            description="AlexNet as in Caffe and Neurosurgeon: grouped convolutions, LRN, 61.0 M parameters",
+            layers=23,
+            parameters=60_965_224,
+            flops=1_451_712_560,
+            description="Neurosurgeon's IMC",
+        ),
+        ZooEntry(
+            name="vgg19",
+            build=builders.vgg19,
+            input_shape=(3, 224, 224),
+            layers=45,
+            parameters=143_667_240,
+            flops=39_285_112_688,
+            description="Neurosurgeon's VGG",
+        ),
+        ZooEntry(
+            name="deepface",
+            build=builders.deepface,
+            input_shape=(3, 152, 152),
+            layers=35,
+            parameters=102_752_915,
+            flops=1_004_432_834,
+            description="Neurosurgeon's FACE",
+        ),
+        ZooEntry(
+            name="mnist",
+            build=builders.mnist,
+            input_shape=(1, 28, 28),
+            layers=10,
+            parameters=431_080,
+            flops=4_601_280,
+            description="Neurosurgeon's DIG",
+        ),
+        ZooEntry(
+            name="kaldi_asr",
+            build=builders.kaldi_asr,
+            input_shape=(548, 440),
+            layers=14,
+            parameters=25_380_522,
+            flops=27_828_649_984,
+            description="Neurosurgeon's ASR",
+        ),
+        ZooEntry(
+            name="senna_pos",
+            build=builders.senna_pos,
+            input_shape=(300,),
+            layers=3,
+            parameters=103_845,
+            flops=207_600,
+            description="Neurosurgeon's POS, a word",
+        ),
+        ZooEntry(
+            name="senna_chk",
+            build=builders.senna_chk,
+            input_shape=(300,),
+            layers=3,
+            parameters=102_942,
+            flops=205_800,
+            description="Neurosurgeon's CHK, a word",
+        ),
+        ZooEntry(
+            name="senna_ner",
+            build=builders.senna_ner,
+            input_shape=(375,),
+            layers=3,
+            parameters=117_917,
+            flops=235_800,
+            description="Neurosurgeon's NER, a word",
         ),
         ZooEntry(
             name="resnet18",
-            build=_resnet18,
+            build=builders.resnet18,
             input_shape=(3, 224, 224),
-            description="ResNet-18, 11.7 M parameters",
+            layers=49,
+            parameters=11_689_512,
+            flops=3_633_038_848,
+            description="ResNet-18",
         ),
         ZooEntry(
             name="resnet50",
-            build=_resnet50,
+            build=builders.resnet50,
             input_shape=(3, 224, 224),
-            description="ResNet-50 (v1.5), 25.6 M parameters",
+            layers=122,
+            parameters=25_557_032,
+            flops=8_195_403_264,
+            description="ResNet-50 v1.5",
         ),
         ZooEntry(
             name="mobilenet_v2",
-            build=_mobilenet_v2,
+            build=builders.mobilenet_v2,
             input_shape=(3, 224, 224),
-            description="MobileNetV2, width 1.0, 3.5 M parameters",
+            layers=100,
+            parameters=3_504_872,
+            flops=614_039_232,
+            description="MobileNetV2, width 1.0",
+        ),
+        ZooEntry(
+            name="efficientnet_b0",
+            build=builders.efficientnet_b0,
+            input_shape=(3, 224, 224),
+            layers=239,
+            parameters=5_288_548,
+            flops=807_340_812,
+            description="EfficientNet-B0",
+        ),
+        ZooEntry(
+            name="densenet121",
+            build=builders.densenet121,
+            input_shape=(3, 224, 224),
+            layers=368,
+            parameters=7_978_856,
+            flops=5_707_648_768,
+            description="DenseNet-121",
+        ),
+        ZooEntry(
+            name="inception_v3",
+            build=builders.inception_v3,
+            input_shape=(3, 299, 299),
+            layers=215,
+            parameters=23_834_568,
+            flops=11_459_930_112,
+            description="Inception-v3, one head",
         ),
         ZooEntry(
             name="unet",
-            build=_unet,
+            build=builders.unet,
             input_shape=(3, 256, 256),
-            description="U-Net with padding and batch norm, base width 32, 7.8 M parameters",
+            layers=50,
+            parameters=7_763_041,
+            flops=24_162_598_912,
+            description="U-Net of width 32",
+        ),
+        ZooEntry(
+            name="big_yolo",
+            build=builders.big_yolo,
+            input_shape=(3, 416, 416),
+            layers=53,
+            parameters=67_137_565,
+            flops=34_941_044_736,
+            description="YOLOv2, 22 convolutions",
+        ),
+        ZooEntry(
+            name="tiny_yolo",
+            build=builders.tiny_yolo,
+            input_shape=(3, 416, 416),
+            layers=24,
+            parameters=15_861_773,
+            flops=6_988_347_392,
+            description="tiny YOLOv2, 9 convolutions",
+        ),
+        ZooEntry(
+            name="yolov3",
+            build=builders.yolov3,
+            input_shape=(3, 416, 416),
+            layers=174,
+            parameters=61_949_149,
+            flops=65_955_189_248,
+            description="YOLOv3, three scales",
+        ),
+        ZooEntry(
+            name="deepspeech",
+            build=builders.deepspeech,
+            input_shape=(200, 81),
+            layers=18,
+            parameters=28_387_357,
+            flops=6_519_617_700,
+            description="DeepSpeech, 2 s of speech",
+        ),
+        ZooEntry(
+            name="vit_s_16",
+            build=builders.vit_s_16,
+            input_shape=(3, 224, 224),
+            layers=380,
+            parameters=22_050_664,
+            flops=9_246_836_520,
+            description="ViT-S/16",
+        ),
+        ZooEntry(
+            name="transformer_encoder",
+            build=builders.transformer_encoder,
+            input_shape=(128,),
+            vocabulary=10_000,
+            layers=127,
+            parameters=5_752_320,
+            flops=878_968_832,
+            description="4 layers of 256, 4 heads",
+        ),
+        ZooEntry(
+            name="gru_tagger",
+            build=builders.gru_tagger,
+            input_shape=(64,),
+            vocabulary=10_000,
+            layers=11,
+            parameters=1_982_765,
+            flops=90_341_376,
+            description="2 GRU layers of 256, 45 tags",
         ),
     )
 }
