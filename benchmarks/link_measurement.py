@@ -84,8 +84,9 @@ def iperf3_bps(link: ShapedLink, *, upward: bool) -> float:
             done = subprocess.run(
                 [*link.client, *command, *([] if upward else ["-R"])], capture_output=True, text=True, check=False
             )
-            if done.returncode == 0:
-                return float(json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"])
+            told = json.loads(done.stdout or "{}").get("end", {})
+            if "sum_received" in told:  # with -J some versions end with 0 when they could not connect
+                return float(told["sum_received"]["bits_per_second"])
             if time.monotonic() > deadline:
                 raise RuntimeError(f"iperf3 failed: {done.stdout}")
             time.sleep(0.2)
