@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING
 
 from offload.artifacts.link import Link, LinkProfile
 from offload.artifacts.plan import Plan, Side, Target
-from offload.artifacts.profile import ModelIdentity, Profile
+from offload.artifacts.profile import ModelIdentity, Precision, Profile
 from offload.artifacts.verification import Verification
 from offload.artifacts.workspace import Workspace
-from offload.environment import has_cuda_device, physical_cores
+from offload.environment import physical_cores
 from offload.errors import OffloadError, UsageError, VerdictError
 from offload.progress import NullProgress, Progress
 
 if TYPE_CHECKING:
-    from offload.models.loaded import LoadedModel, LoadedOnnxModel
+    from offload.models.loaded import LoadedModel
     from offload.planners.base import Problem
+    from offload.profilers.energy.base import Meter
+    from offload.runtimes.base import Runtime
+    from offload.runtimes.catalogue import RuntimeName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +40,26 @@ class ProfileRequest:
     batch: int = 1
     weights: Path | None = None
     device: str = "cpu"
+    """`cpu`, `cuda` or `cuda:N`."""
+    runtime: RuntimeName | None = None
+    """None takes ONNX Runtime where it can do what is asked, and torch otherwise."""
+    dtype: Precision = "fp32"
+    """What weights and floating-point tensors are cast to; other than fp32 on torch only."""
+    channels_last: bool = False
+    """Keep images with their channels innermost; on torch only."""
+    compiled: bool = False
+    """Compile the model by torch.compile; on torch only."""
     threads: int | None = None
     """Threads of the runtime; None takes every physical core."""
     precision: float = 0.02
     """Measuring stops when the 95 % interval of the whole's median is within this fraction either way."""
     max_time_s: float = 60.0
     power_w: float | None = None
+    """Declared power while computing: models the energy, and no meter is read."""
+    idle_power_w: float | None = None
+    """Declared power while waiting; None takes what the meter reads."""
+    meter: str | None = None
+    """`auto`, `nvml`, `rapl`, `jetson` or `none`; None is `auto`, or `none` when a power is declared."""
     on: str | None = None
     """HOST:PORT of an offload server to profile on; None profiles here."""
     token: str | None = None
@@ -108,6 +125,8 @@ class PlanRequest:
     tls_ca: Path | None = None
 
 
+_ENERGY_SHARE = 0.5
+"""Of the time cap: what measuring energy may take on top of it."""
 _REQUESTS = 50
 _ASSUMED_RADIO = "wifi"
 
@@ -141,24 +160,26 @@ def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress
     Raises:
         OffloadError: the model, the device or the server cannot be used.
     """
+    from offload.profilers.energy.profile import with_energy
     from offload.profilers.layers import profile_model
-    from offload.runtimes.onnxruntime import OnnxRuntime
     from offload.serving.protocol_cost import measure_protocol
 
     progress = progress or NullProgress()
-    _check_device(request.device)
+    _check_remote(request)
+    runtime = _runtime(request)
     if request.on is not None and request.threads is not None:
         raise UsageError(
             f"{request.on} profiles with its own threads, not with {request.threads}",
             hint="leave --threads out, and start the server with `offload serve --threads N`",
         )
-    model = _load(request, workspace, progress)
+    meter = _meter(request, runtime)
+    model = _load(request, runtime, workspace, progress)
     if request.on is not None:
         return _profile_on(request.on, model, request, progress)
     threads = request.threads or physical_cores()
     measured = profile_model(
         model,
-        OnnxRuntime(),
+        runtime,
         _identity(model, request),
         threads=threads,
         precision=request.precision,
@@ -166,6 +187,18 @@ def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress
         power_w=request.power_w,
         progress=progress,
     )
+    if request.idle_power_w is not None:
+        measured = measured.model_copy(update={"idle_power_w": request.idle_power_w})
+    if meter is not None and measured.stopped != "interrupted":
+        measured = with_energy(
+            measured,
+            model,
+            runtime,
+            meter,
+            threads=threads,
+            budget_s=_ENERGY_SHARE * request.max_time_s,
+            progress=progress,
+        )
     if measured.stopped == "interrupted":
         return measured
     try:
@@ -279,6 +312,7 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
         OffloadError: there is no plan, it is for another model, or the server fails.
         VerdictError: the divided model's outputs are wrong.
     """
+    from offload.runtimes.catalogue import runtime_of
     from offload.serving.link_emulation import parse_link
     from offload.verification.rounds import Budget
     from offload.verification.verify import Endpoint, plan_link, verify_plan
@@ -294,7 +328,14 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
     identity = artifact.model
     weights = Path(identity.weights_file) if identity.weights_file else None
     model = _load(
-        ProfileRequest(model=identity.spec, inputs=identity.inputs, batch=identity.batch, weights=weights),
+        ProfileRequest(
+            model=identity.spec,
+            inputs=identity.inputs,
+            batch=identity.batch,
+            weights=weights,
+            dtype=identity.precision,
+        ),
+        runtime_of(artifact.device.runtime),
         workspace,
         progress,
     )
@@ -318,21 +359,69 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
     )
 
 
-def _check_device(device: str) -> None:
-    if device == "cpu":
-        return
-    if device == "cuda" and not has_cuda_device():
-        raise OffloadError(
-            "--device cuda: this machine has no NVIDIA GPU, or its driver does not answer", hint="use cpu"
+def _check_remote(request: ProfileRequest) -> None:
+    """What a server decides for itself cannot be asked of it."""
+    wishes = {
+        f"--device {request.device}": request.device != "cpu",
+        "--channels-last": request.channels_last,
+        "--compile": request.compiled,
+    }
+    for wish, asked in wishes.items():
+        if asked and request.on is not None:
+            raise UsageError(
+                f"{wish} does not go with --on: {request.on} runs models in its own way",
+                hint=f"leave {wish.split()[0]} out, and start the server as it is to run",
+            )
+
+
+def _runtime(request: ProfileRequest) -> Runtime:
+    from offload.runtimes.catalogue import choose_runtime
+
+    return choose_runtime(
+        request.runtime,
+        device=request.device,
+        precision=request.dtype,
+        channels_last=request.channels_last,
+        compiled=request.compiled,
+        onnx_file=Path(request.model).suffix == ".onnx",
+    )
+
+
+def _meter(request: ProfileRequest, runtime: Runtime) -> Meter | None:
+    """The meter to read, not yet entered; known to be there when it was asked for by name."""
+    from offload.profilers.energy.choose import open_meter
+
+    power_w, idle_power_w, meter = request.power_w, request.idle_power_w, request.meter
+    if power_w is not None and idle_power_w is not None and idle_power_w > power_w:
+        raise UsageError(
+            f"--idle-power {idle_power_w:g}W is above --power {power_w:g}W",
+            hint="--power is the whole device's while computing, idle power included",
         )
-    raise OffloadError(f"--device {device}: this version measures on the cpu only", hint="use --device cpu")
+    if power_w is not None and meter not in (None, "none"):
+        raise UsageError(
+            f"--power models the energy, --meter {meter} measures it", hint="give one of them, or --meter none"
+        )
+    if request.on is not None:
+        if meter not in (None, "none"):
+            raise UsageError(f"--meter reads this machine, not {request.on}", hint="leave it out")
+        return None
+    return open_meter(meter or ("auto" if power_w is None else "none"), runtime.device)
 
 
-def _load(request: ProfileRequest, workspace: Workspace, progress: Progress) -> LoadedOnnxModel:
-    from offload.models.load import load_model
+def _load(request: ProfileRequest, runtime: Runtime, workspace: Workspace, progress: Progress) -> LoadedModel:
+    """The model in the form that the runtime takes."""
+    from offload.models.load import load_model, load_torch_model
 
     progress.start(f"loading {request.model}")
     try:
+        if runtime.name == "torch":
+            return load_torch_model(
+                request.model,
+                inputs=request.inputs,
+                batch=request.batch,
+                weights=request.weights,
+                precision=request.dtype,
+            )
         return load_model(
             request.model,
             inputs=request.inputs,
@@ -358,7 +447,7 @@ def _identity(model: LoadedModel, request: ProfileRequest) -> ModelIdentity:
     )
 
 
-def _profile_on(address: str, model: LoadedOnnxModel, request: ProfileRequest, progress: Progress) -> Profile:
+def _profile_on(address: str, model: LoadedModel, request: ProfileRequest, progress: Progress) -> Profile:
     """A profile made by a server of ours, under the identity the model has here."""
     from offload.serving.client import ServerClient
     from offload.serving.remote_profile import profile_on_server
@@ -439,6 +528,7 @@ def _server_profile(
 ) -> Profile:
     from offload.predictors.presets import load_preset, presets
     from offload.predictors.roofline import assumed_profile
+    from offload.runtimes.catalogue import runtime_of
 
     if spec is None:
         preset = load_preset()
@@ -456,10 +546,11 @@ def _server_profile(
             inputs=identity.inputs,
             batch=identity.batch,
             weights=weights,
+            dtype=identity.precision,
             token=request.token,
             tls_ca=request.tls_ca,
         )
-        return _profile_on(spec, _load(wanted, workspace, progress), wanted, progress)
+        return _profile_on(spec, _load(wanted, runtime_of(device.runtime), workspace, progress), wanted, progress)
     near = get_close_matches(spec.lower(), presets(), n=3) or presets()
     raise OffloadError(
         f"--server {spec}: no such file, and not a preset",

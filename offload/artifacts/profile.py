@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_PER_KERNEL_S = 5e-6
 """Networks of many small kernels, where little else makes a gap, showed 2 to 4.4 µs a kernel."""
+Precision = Literal["fp32", "fp16", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,8 @@ class ModelIdentity:
     hash: str
     """SHA-256 of the canonical model: operators, attributes, weights, shapes."""
     batch: Count
-    precision: str
+    precision: Precision
+    """The type of its floating-point weights and tensors."""
     weights: str
     """Where the weights came from, in words."""
     untrained: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,31 @@ if TYPE_CHECKING:
     from offload import api
 
 
+class RuntimeChoice(StrEnum):
+    """What can run a model."""
+
+    ONNXRUNTIME = "onnxruntime"
+    TORCH = "torch"
+
+
+class Dtype(StrEnum):
+    """What a model's weights and tensors can be cast to."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
+class MeterChoice(StrEnum):
+    """What can measure energy."""
+
+    AUTO = "auto"
+    NVML = "nvml"
+    RAPL = "rapl"
+    JETSON = "jetson"
+    NONE = "none"
+
+
 def profile(
     context: typer.Context,
     model: Annotated[
@@ -36,7 +62,15 @@ def profile(
             help="A built-in name (offload models), FILE.onnx, package.module:callable, torchvision:NAME or timm:NAME.",
         ),
     ],
-    device: Annotated[str, typer.Option(metavar="NAME", help="What runs the model: cpu.")] = "cpu",
+    device: Annotated[str, typer.Option(metavar="NAME", help="What runs the model: cpu, cuda or cuda:1.")] = "cpu",
+    runtime: Annotated[
+        RuntimeChoice | None, typer.Option(help="What runs it by; chosen by the model and the device if left out.")
+    ] = None,
+    dtype: Annotated[Dtype, typer.Option(help="Cast weights and tensors; fp16 and bf16 on torch.")] = Dtype.FP32,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Keep images with channels innermost, on torch.")
+    ] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the model as a whole, on torch.")] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Threads; all physical cores if left out.")
     ] = None,
@@ -49,6 +83,12 @@ def profile(
     max_time: Annotated[str, typer.Option(metavar="TIME", help="Stop after this long.")] = "60s",
     power: Annotated[
         str | None, typer.Option(metavar="POWER", help="Power while computing, as 3.2W: models energy.")
+    ] = None,
+    idle_power: Annotated[
+        str | None, typer.Option(metavar="POWER", help="Power while waiting, as 1.2W; measured if there is a meter.")
+    ] = None,
+    meter: Annotated[
+        MeterChoice | None, typer.Option(help="What measures energy; auto takes what fits the device.")
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights of a built-in model, safetensors.")
@@ -78,10 +118,16 @@ def profile(
         batch=batch,
         weights=existing_file(weights, "--weights"),
         device=device,
+        runtime=runtime.value if runtime else None,
+        dtype=dtype.value,
+        channels_last=channels_last,
+        compiled=compiled,
         threads=threads,
         precision=parse_fraction(precision),
         max_time_s=parse_duration(max_time),
         power_w=parse_power(power) if power else None,
+        idle_power_w=parse_power(idle_power) if idle_power else None,
+        meter=meter.value if meter else None,
         on=on,
         token=token,
         tls_ca=existing_file(tls_ca, "--tls-ca"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from offload.artifacts.profile import Precision
 from offload.graph.cuts import Cut
 from offload.graph.model_graph import ModelGraph
 from offload.models.extraction import Extractor
@@ -15,7 +16,7 @@ from offload.models.segments import OnnxSegment, Segment, Segments, Side, TorchS
 if TYPE_CHECKING:
     from offload.models.torch_program import TorchProgram
 
-Precision = Literal["fp32", "fp16", "bf16"]
+__all__ = ["LoadedModel", "LoadedOnnxModel", "LoadedTorchModel", "Precision"]
 
 
 @dataclass(frozen=True, kw_only=True)

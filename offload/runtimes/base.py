@@ -25,6 +25,13 @@ class Session(Protocol):
             OffloadError: an input is missing, or has the wrong shape or dtype.
         """
 
+    def repeat(self, feeds: Mapping[str, Array], times: int) -> None:
+        """Run that many times, one after the other; returns when the last is done, and hands no outputs over.
+
+        Raises:
+            OffloadError: as for `run`.
+        """
+
 
 class Runtime(Protocol):
     """Something that runs models on one device, in one way."""

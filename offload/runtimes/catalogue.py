@@ -1,16 +1,69 @@
-"""The runtimes by name, and the one that a profile or plan was made with."""
+"""The runtimes: which one a user asks for, and which one a profile or plan was made with."""
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from offload.artifacts.profile import RuntimeIdentity
-from offload.errors import OffloadError
+from offload.artifacts.profile import Precision, RuntimeIdentity
+from offload.environment import has_cuda_device
+from offload.errors import OffloadError, UsageError
 from offload.runtimes.base import Runtime
-from offload.runtimes.onnxruntime import OnnxRuntime
-from offload.runtimes.torch import TorchRuntime
+from offload.runtimes.onnxruntime import OnnxRuntime, has_cuda_provider
+from offload.runtimes.torch import TorchRuntime, torch_device
 
 RuntimeName = Literal["onnxruntime", "torch"]
+_DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+
+
+def choose_runtime(
+    name: RuntimeName | None,
+    *,
+    device: str,
+    precision: Precision,
+    channels_last: bool,
+    compiled: bool,
+    onnx_file: bool,
+) -> Runtime:
+    """The runtime for what a user asks for; it is known to have the device.
+
+    Args:
+        name: None takes ONNX Runtime where it can do what is asked, and torch otherwise.
+        device: `cpu`, `cuda` or `cuda:N`.
+        precision: Only torch casts a model.
+        channels_last: Only torch does that.
+        compiled: Only torch does that.
+        onnx_file: Whether the model is an ONNX file, which torch cannot run.
+
+    Raises:
+        UsageError: the wishes contradict each other.
+        OffloadError: the device is not there, or the runtime cannot use it.
+    """
+    if not _DEVICE.fullmatch(device):
+        raise UsageError(f"--device {device}: there is no such device", hint="devices are cpu, cuda and cuda:0")
+    wishes = {f"--dtype {precision}": precision != "fp32", "--channels-last": channels_last, "--compile": compiled}
+    only_torch = next((wish for wish, asked in wishes.items() if asked), None)
+    if name == "onnxruntime" and only_torch:
+        raise UsageError(f"{only_torch} needs the torch runtime", hint=f"leave out --runtime or {only_torch}")
+    if onnx_file and (name == "torch" or only_torch):
+        raise UsageError(
+            f"{only_torch or '--runtime torch'}: the torch runtime needs a torch module, not an ONNX file",
+            hint="leave it out, or name the module as package.module:callable",
+        )
+    if name is None:
+        suits_onnx = onnx_file or (not only_torch and (device == "cpu" or has_cuda_provider()))
+        name = "onnxruntime" if suits_onnx else "torch"
+    if name == "torch":
+        torch_device(device)
+        return TorchRuntime(device=device, channels_last=channels_last, compiled=compiled)
+    if device == "cpu":
+        return OnnxRuntime()
+    if not has_cuda_device():
+        raise OffloadError(
+            f"--device {device}: this machine has no NVIDIA GPU, or its driver does not answer",
+            hint="use --device cpu",
+        )
+    return OnnxRuntime(device=device if ":" in device else "cuda:0")
 
 
 def runtime_of(identity: RuntimeIdentity) -> Runtime:

@@ -136,6 +136,11 @@ class OnnxRuntimeSession:
             raise OffloadError(f"ONNX Runtime cannot run the model: {str(error).splitlines()[0]}", hint=hint) from error
         return dict(zip(self._output_names, values, strict=True))
 
+    def repeat(self, feeds: Mapping[str, Array], times: int) -> None:
+        """See `Session.repeat`."""
+        for _ in range(times):
+            self.run(feeds)
+
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxRuntime:
