@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from offload.artifacts.energy import ProfileEnergy
@@ -95,11 +96,7 @@ def _measured(
 
 
 def _repeat(session: Session, feeds: dict[str, Array]) -> Repeat:
-    def repeat(times: int) -> None:
-        for _ in range(times):
-            session.run(feeds)
-
-    return repeat
+    return partial(session.repeat, feeds)
 
 
 def _inner_values(
