@@ -1,0 +1,72 @@
+"""`offload serve` with models of its own: what it takes, what it refuses, and what it says."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import ROOT, Run
+
+TINY = ("--model", "tests.tiny_torch:branches", "--input", "x=2x8")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "hint"),
+    [
+        (("--device", "cuda"), "--device is for models that the server is started with", "--model"),
+        (("--dtype", "fp16"), "--dtype is for models", "--model"),
+        (("--batch", "2"), "--batch is for models", "--model"),
+        (("--input", "x=1x3"), "--input is for models", "--model"),
+        (("--weights", "w.safetensors"), "--weights is for models", "--model"),
+        (("--model", "alexnet", "--model", "resnet18", "--weights", "w"), "--weights does not say for which", "one"),
+        (("--model", "alexnet", "--model", "resnet18", "--input", "1x3x9x9"), "--input does not say", "one server"),
+        ((*TINY, "--input", "x=2x8"), "names the same input twice", "one shape"),
+        ((*TINY, "--device", "tpu"), "--device tpu", "cuda"),
+        ((*TINY, "--idle-unload", "5"), "'5' has no unit", "20ms"),
+        ((*TINY, "--idle-unload", "-5min"), "'-5min'", "20ms"),
+        ((*TINY, "--max-loaded", "4"), "'4' has no unit", "5MiB"),
+        (("--model", "model.onnx"), "ONNX file", "upload"),
+    ],
+)
+def test_wrong_use_is_a_usage_error(run: Run, options: tuple[str, ...], error: str, hint: str) -> None:
+    outcome = run("serve", "--port", "0", *options)
+    assert outcome.code == 2
+    assert error in outcome.error
+    assert hint in outcome.hint
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--model", "alexnett"), "there is no model 'alexnett'"),
+        (("--model", "alexnet", "--weights", "nowhere.safetensors"), "nowhere.safetensors is not there"),
+        (("--model", "tests.tiny_torch:nothing"), "has no 'nothing'"),
+        (("--model", "tests.tiny_torch:branches"), "the shape of input 'x' is not known"),
+        ((*TINY, "--device", "cuda:999"), "--device cuda:999"),
+        ((*TINY, "--max-loaded", "100B"), "is too big: its weights take"),
+        ((*TINY, "--model", "tests.tiny_torch:branches"), "--input does not say"),
+    ],
+)
+def test_models_that_cannot_be_served_are_one_line(run: Run, options: tuple[str, ...], error: str) -> None:
+    outcome = run("serve", "--port", "0", *options)
+    assert outcome.code in (1, 2)
+    assert error in outcome.error
+    assert outcome.hint
+    assert "Traceback" not in outcome.err
+
+
+def test_it_says_how_to_profile_its_model(home: Path) -> None:
+    command = [sys.executable, "-m", "offload", "serve", "--port", "0", "--threads", "1", *TINY]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        assert server.stderr is not None
+        try:
+            lines = [server.stderr.readline() for _ in range(3)]
+            assert any("listening on 127.0.0.1:" in line for line in lines), lines
+            assert any("offload profile tests.tiny_torch:branches --runtime torch --on" in line for line in lines)
+        finally:
+            server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=30) == 0
