@@ -101,6 +101,16 @@ class CutTable:
         return np.asarray(self.inside[list(layers)].all(axis=0))
 
 
+def table_of(graph: ModelGraph, cuts: Sequence[frozenset[int]]) -> CutTable:
+    """Some cuts, given by the layers they run on the device, side by side."""
+    import numpy as np
+
+    inside = np.zeros((len(graph.layers), len(cuts)), dtype=np.bool_)
+    for number, device in enumerate(cuts):
+        inside[list(device), number] = True
+    return CutTable(graph=graph, inside=inside)
+
+
 def legal_cuts(legal: Legality, *, most: int = MOST_CUTS) -> CutTable | None:
     """All legal cuts, the one with the fewest layers on the device first; None when there are more than `most`."""
     import numpy as np

@@ -8,10 +8,14 @@ size of every tensor that crosses, each once. Added to the paper's sum: the answ
 
 from __future__ import annotations
 
-from offload.artifacts.plan import Option
+from offload.errors import VerdictError
 from offload.graph.cuts import prefix_cuts
 from offload.planners.base import Problem, Ranking
-from offload.planners.costs import make_option, tears_kernel
+from offload.planners.constraints import infeasible, limits_of, within
+from offload.planners.costs import make_option
+from offload.planners.ideals import table_of
+from offload.planners.legality import legality
+from offload.planners.objective import objective
 
 
 class Neurosurgeon:
@@ -20,19 +24,18 @@ class Neurosurgeon:
     name = "neurosurgeon"
 
     def rank(self, problem: Problem) -> Ranking:
-        """Every prefix cut at the borders of both sides' kernels, best first; see `Planner.rank`."""
-        options = [
-            make_option(problem, cut)
-            for cut in prefix_cuts(problem.graph)
-            if not tears_kernel(problem.device, cut) and not tears_kernel(problem.server, cut)
-        ]
-        ranked = sorted(options, key=lambda option: objective(problem, option))
-        return Ranking(options=tuple(ranked), exact=False, considered=len(ranked))
-
-
-def objective(problem: Problem, option: Option) -> float:
-    """What the problem's target minimises: seconds or joules."""
-    cost = option.cost(problem.target)
-    if cost is None:
-        raise ValueError("the energy target needs a power and a radio; check_problem refuses it without them")
-    return cost.value
+        """Every prefix cut at the borders of both sides' kernels that keeps to the constraints; see `Planner.rank`."""
+        legal, limits = legality(problem), limits_of(problem)
+        cuts = [cut for cut in prefix_cuts(problem.graph) if legal.allows(cut.device)]
+        if not cuts:
+            raise VerdictError(
+                "no prefix of the model keeps to the pins and the private depth",
+                hint="use --planner mincut, which cuts between branches too",
+            )
+        table = table_of(problem.graph, [cut.device for cut in cuts])
+        allowed = within(limits, table)
+        if not allowed.any():
+            raise infeasible(limits, table, which="any prefix cut")
+        options = [make_option(problem, cuts[number]) for number in allowed.nonzero()[0]]
+        options.sort(key=lambda option: objective(problem, option))
+        return Ranking(options=tuple(options), exact=False, considered=table.size, notes=legal.notes)

@@ -13,9 +13,10 @@ from offload.errors import UsageError, VerdictError
 from offload.graph.cuts import make_cut
 from offload.planners.base import Planner, Problem, check_energy, check_problem
 from offload.planners.costs import make_option
+from offload.planners.mincut import MinCut
 from offload.planners.neurosurgeon import Neurosurgeon
 
-PLANNERS: dict[str, Planner] = {Neurosurgeon.name: Neurosurgeon()}
+PLANNERS: dict[str, Planner] = {MinCut.name: MinCut(), Neurosurgeon.name: Neurosurgeon()}
 _ALTERNATIVES = 5
 
 

@@ -11,7 +11,8 @@ from offload.artifacts.link import Link
 from offload.graph.cuts import is_legal, prefix_cuts
 from offload.planners.base import Planner, Problem
 from offload.planners.costs import make_option, tears_kernel
-from offload.planners.neurosurgeon import Neurosurgeon, objective
+from offload.planners.neurosurgeon import Neurosurgeon
+from offload.planners.objective import objective
 from offload.planners.plan import PLANNERS, make_plan
 from tests import synthetic
 

@@ -1,0 +1,126 @@
+"""The exact planner: the best of all legal cuts of a directed acyclic graph.
+
+The least latency or energy is a minimum cut (Hu, Bao, Wang and Liu, INFOCOM 2019; here each tensor is sent once, and
+nothing returns in the middle). What is no minimum cut, throughput and limits, is found by visiting every legal cut
+where they are few enough, and otherwise by a relaxation that tells how much better any cut could be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from offload.graph.cuts import make_cut
+from offload.planners.base import Problem, Ranking
+from offload.planners.bounds import relax
+from offload.planners.constraints import infeasible, limits_of, verdict, within
+from offload.planners.costs import LinearCosts, make_option
+from offload.planners.ideals import MOST_CUTS, CutTable, legal_cuts, table_of
+from offload.planners.legality import Legality, legality
+from offload.planners.network import CutNetwork
+from offload.planners.objective import objective, objective_costs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_MOST_OPTIONS = 32
+_MOST_RANKED = 10_000
+"""Legal cuts that are ranked one by one although the best of them can be had without."""
+_MOST_PREFIXES = 200
+_MOST_DETOURS = 24
+_MOST_ARCS = 20_000
+"""Networks up to this size are solved again and again to find the next best cuts."""
+
+
+class MinCut:
+    """The exact planner."""
+
+    name = "mincut"
+
+    def rank(self, problem: Problem) -> Ranking:
+        """The best of all legal cuts, and the best others that were met; see `Planner.rank`."""
+        legal, stages, limits = legality(problem), objective_costs(problem), limits_of(problem)
+        plain = len(stages) == 1 and not limits
+        table = legal_cuts(legal, most=_MOST_RANKED if plain else MOST_CUTS)
+        count = None if table is None else table.size
+        bound, notes = None, legal.notes
+        if table is None:
+            network = CutNetwork(legal)
+            if plain:
+                table = table_of(legal.graph, _around_the_best(legal, network, stages[0]))
+            else:
+                relaxed = relax(legal.graph, network, stages, limits)
+                for limit in limits:
+                    least = _least(legal, network, limit.costs)
+                    if not limit.met(least).all():
+                        raise verdict([(limit, float(least[0]))], which="any cut")
+                table = table_of(legal.graph, list(dict.fromkeys([*relaxed.met, *_prefixes(legal)])))
+                bound = relaxed.bound
+        allowed = within(limits, table)
+        if not allowed.any():
+            raise infeasible(limits, table, which="any cut" if count is not None else "any cut that was tried")
+        values = largest_sum(stages, table)
+        best = sorted(allowed.nonzero()[0].tolist(), key=lambda cut: float(values[cut]))[:_MOST_OPTIONS]
+        options = sorted(
+            (make_option(problem, make_cut(legal.graph, table.device(cut))) for cut in best),
+            key=lambda option: objective(problem, option),
+        )
+        reached = objective(problem, options[0])
+        if bound is not None:
+            bound, notes = min(bound, reached), (*notes, _gap_note(bound, reached))
+        return Ranking(
+            options=tuple(options),
+            exact=bound is None or bound >= reached * (1 - 1e-9),
+            considered=table.size,
+            legal_cuts=count,
+            bound=reached if bound is None else bound,
+            notes=notes,
+        )
+
+
+def largest_sum(stages: Sequence[LinearCosts], table: CutTable) -> NDArray[np.float64]:
+    """The objective of each cut; shape (cuts,)."""
+    import numpy as np
+
+    return np.asarray(np.max([table.sums(costs) for costs in stages], axis=0))
+
+
+def _least(legal: Legality, network: CutNetwork, costs: LinearCosts) -> NDArray[np.float64]:
+    cut = network.least(costs)
+    return table_of(legal.graph, [] if cut is None else [cut]).sums(costs)
+
+
+def _around_the_best(legal: Legality, network: CutNetwork, costs: LinearCosts) -> list[frozenset[int]]:
+    """The least cut first, then prefixes, and the least cuts with one block at its border on the other side."""
+    best = network.least(costs)
+    if best is None:
+        raise ValueError("pins that contradict one another are refused before")
+    found = [best, *_prefixes(legal)]
+    if network.arcs <= _MOST_ARCS:
+        here = {legal.block_of[layer] for layer in best}
+        last = [block for block in sorted(here - legal.device) if not here & set(legal.after[block])]
+        first = [
+            block
+            for block, needed in enumerate(legal.before)
+            if block not in here and block not in legal.server and here >= set(needed)
+        ]
+        detours = [
+            *(network.least(costs, server=[block]) for block in last[-_MOST_DETOURS // 2 :]),
+            *(network.least(costs, device=[block]) for block in first[: _MOST_DETOURS // 2]),
+        ]
+        found += [cut for cut in detours if cut is not None]
+    return list(dict.fromkeys(found))
+
+
+def _prefixes(legal: Legality) -> list[frozenset[int]]:
+    """Cuts between consecutive blocks, evenly spread where they are many, with both ends."""
+    free = [block for block in range(len(legal.before)) if block not in legal.device and block not in legal.server]
+    steps = min(len(free), _MOST_PREFIXES)
+    lengths = [round(len(free) * step / max(1, steps)) for step in range(steps + 1)]
+    return [legal.layers(legal.device.union(free[:length])) for length in lengths]
+
+
+def _gap_note(bound: float, reached: float) -> str:
+    better = f"no cut can be more than {1 - bound / reached:.2%} better" if reached > bound else "none is better"
+    return f"there are more than {MOST_CUTS:,} legal cuts, too many to visit: the search used a bound, and {better}"
