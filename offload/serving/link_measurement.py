@@ -31,7 +31,7 @@ from offload.units import format_size
 LARGEST_BYTES = 256 * 1024**2
 """The longest message a probe moves."""
 _SIZES = 5
-_SMALLEST_BYTES, _LONGEST_CHOSEN_BYTES = 10_000, 10_000_000
+_SMALLEST_BYTES, _LONGEST_CHOSEN_BYTES = 10_000, 5_000_000
 _FIRST_BYTES = 1_000
 _SHARE_OF_TIME = 0.4
 """Of the whole time, for the messages of one direction; the rest is for rests and tiny calls."""
@@ -259,7 +259,7 @@ class _Session:
 def spread_sizes(bytes_a_round: float) -> list[int]:
     """Five sizes in a geometric row that sum to about `bytes_a_round`, rounded to two digits.
 
-    From 10 kB where that leaves a factor of 20 to the largest, which is 10 MB at most.
+    From 10 kB where that leaves a factor of 20 to the largest, which is 5 MB at most.
     """
     largest = min(bytes_a_round / 1.5, _LONGEST_CHOSEN_BYTES)
     smallest = min(_SMALLEST_BYTES, largest / 20)
