@@ -94,15 +94,22 @@ def problem(**changes: object) -> Problem:
     return Problem(**(fields | changes))  # type: ignore[arg-type]
 
 
-def plan(**changes: object) -> Plan:
+def plan(*, battery_j: float | None = None, **changes: object) -> Plan:
     """The plan for `problem(**changes)`."""
-    return make_plan(problem(**changes), planner=Neurosurgeon(), device_hash="d" * 64, server_hash="e" * 64)
+    return make_plan(
+        problem(**changes), planner=Neurosurgeon(), device_hash="d" * 64, server_hash="e" * 64, battery_j=battery_j
+    )
 
 
-def energy_plan() -> Plan:
+def energy_plan(*, battery_j: float | None = None, **changes: object) -> Plan:
     """A plan for least energy over Wi-Fi."""
-    link = Link(uplink_bps=18.88e6, downlink_bps=18.88e6, rtt_s=0.0)
-    return plan(device=profile(power_w=3.2, idle_power_w=1.0), link=link, target="energy", radio=load_radio("wifi"))
+    fields: dict[str, object] = {
+        "device": profile(power_w=3.2, idle_power_w=1.0),
+        "link": Link(uplink_bps=18.88e6, downlink_bps=18.88e6, rtt_s=0.0),
+        "target": "energy",
+        "radio": load_radio("wifi"),
+    }
+    return plan(battery_j=battery_j, **(fields | changes))
 
 
 def exact_breakdown(**times: float) -> Breakdown:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from offload.artifacts.breakdown import Breakdown
 from offload.artifacts.estimate import Estimate
-from offload.artifacts.plan import Option, Party, Plan
+from offload.artifacts.plan import Option, Plan, Radio, requests_per_charge
 from offload.reports.document import (
     Cell,
     Quantity,
     Report,
     Scalar,
     Section,
+    Unit,
     estimate_record,
     human,
     interval,
-    joules,
     seconds,
 )
+from offload.reports.plan_choices import choices, limit_words, party_words
 
 FIELD_WORDS = {
     "device_s": "compute on the device",
@@ -28,38 +31,37 @@ FIELD_WORDS = {
     "downlink_s": "downlink",
     "latency_s": "whole request",
 }
-_SHOWN_TIES = 3
 
 
 def plan_report(plan: Plan) -> Report:
-    """The chosen cut beside device-only and server-only, the alternatives, and what all of it rests on."""
-    sections = [_answer(plan), _costs(plan), _alternatives(plan), _inputs(plan)]
+    """The chosen cut beside device-only and server-only, the other choices, and what all of it rests on."""
+    sections = [_answer(plan), _costs(plan), *choices(plan), _inputs(plan)]
     if plan.warnings:
         sections.append(Section(title="Before you rely on this", lines=plan.warnings))
+    best = {"latency": "least latency", "energy": "least energy", "throughput": "most requests per second"}[plan.target]
     return Report(
-        title=f"Plan for {plan.model.name}, batch {plan.model.batch}: least {plan.target} ({plan.planner})",
+        title=f"Plan for {plan.model.name}, batch {plan.model.batch}: {best} ({plan.planner})",
         sections=tuple(sections),
-        records=tuple(_record(role, option) for role, option in _options(plan)),
+        records=tuple(_record(plan, role, option) for role, option in _options(plan)),
     )
-
-
-def target_estimate(plan: Plan, option: Option) -> Estimate | None:
-    """What the plan minimises, of one option; None when its energy is not known."""
-    return option.breakdown.latency_s if plan.target == "latency" else option.breakdown.energy_j
 
 
 def _answer(plan: Plan) -> Section:
     words = plan.chosen.words
     line = words[:1].upper() + words[1:] if plan.offloads else f"Do not offload: {words}"
-    return Section(title=f"{line}.", lines=tuple(_gains(plan)))
+    lines = _gains(plan)
+    if plan.offloads and not plan.pays:
+        ruled_out = ", which the limits rule out" if limit_words(plan) else ""
+        lines.append(f"Do not offload unless you must: it does not beat device-only{ruled_out}")
+    return Section(title=f"{line}.", lines=(*lines, *_cold_start(plan)))
 
 
 def _gains(plan: Plan) -> list[str]:
-    better = {"latency": "faster", "energy": "less energy"}[plan.target]
+    better = {"latency": "faster", "energy": "less energy", "throughput": "more requests per second"}[plan.target]
     gains = []
-    chosen = target_estimate(plan, plan.chosen)
+    chosen = plan.chosen.cost(plan.target)
     for name, baseline in (("device-only", plan.device_only), ("server-only", plan.server_only)):
-        other = target_estimate(plan, baseline)
+        other = baseline.cost(plan.target)
         if baseline.place == plan.chosen.place or chosen is None or other is None or not chosen.value:
             continue
         ratio = human(Quantity(value=other.value / chosen.value, unit="times"))
@@ -68,28 +70,41 @@ def _gains(plan: Plan) -> list[str]:
     return gains
 
 
+def _cold_start(plan: Plan) -> tuple[str, ...]:
+    cold = plan.cold_start
+    if cold is None:
+        return ()
+    size = human(Quantity(value=cold.tail_bytes, unit="B"))
+    pays = "which no request wins back" if cold.pays_after is None else f"won back after {_requests(cold.pays_after)}"
+    return (f"before the first request the server's part goes up: {size} in {human(seconds(cold.upload_s))}, {pays}",)
+
+
+def _requests(number: int) -> str:
+    return "1 request" if number == 1 else f"{human(Quantity(value=number, unit='count'))} requests"
+
+
 def _costs(plan: Plan) -> Section:
     options = (plan.chosen, plan.device_only, plan.server_only)
     rows: list[tuple[Cell, ...]] = []
     for field, words in FIELD_WORDS.items():
-        chosen = getattr(plan.chosen.breakdown, field)
-        rows.append(
-            (
-                words,
-                seconds(chosen),
-                interval(chosen, "s"),
-                *(seconds(getattr(option.breakdown, field)) for option in options[1:]),
-            )
-        )
-    for words, estimates in (
-        ("energy, computing", [option.breakdown.device_j for option in options]),
-        ("energy, sending", [option.breakdown.radio_j for option in options]),
-        ("energy, both", [option.breakdown.energy_j for option in options]),
+        rows.append(_cost_row(words, "s", [getattr(option.breakdown, field) for option in options]))
+    if plan.target == "throughput":
+        rows.append(_cost_row("pipelined, an answer every", "s", [option.breakdown.period_s for option in options]))
+    source = plan.chosen.breakdown.energy_source
+    for words, field in (
+        (f"energy, computing ({source})", "device_j"),
+        ("energy, sending (modelled)", "radio_j"),
+        ("energy, idle meanwhile (modelled)", "idle_j"),
+        ("energy, receiving (modelled)", "download_j"),
+        ("energy, all", "energy_j"),
     ):
-        if estimates[0] is not None:
-            source = plan.chosen.breakdown.energy_source
-            tagged = f"{words} ({source})" if source != "none" else words
-            rows.append((tagged, joules(estimates[0]), interval(estimates[0], "J"), *map(joules, estimates[1:])))
+        estimates = [getattr(option.breakdown, field) for option in options]
+        if any(estimate is not None for estimate in estimates):
+            rows.append(_cost_row(words, "J", estimates))
+    if plan.battery_j is not None:
+        battery = human(Quantity(value=plan.battery_j, unit="J"))
+        charges = [requests_per_charge(plan.battery_j, option) for option in options]
+        rows.append(_cost_row(f"requests on a charge of {battery}", "count", charges))
     for words, sizes in (
         ("sent", [option.uplink_bytes for option in options]),
         ("received", [option.downlink_bytes for option in options]),
@@ -103,60 +118,47 @@ def _costs(plan: Plan) -> Section:
     )
 
 
-def _alternatives(plan: Plan) -> Section:
-    rows: list[tuple[Cell, ...]] = []
-    for option in plan.alternatives:
-        costs = option.breakdown
-        cells: list[Cell] = [option.words, seconds(costs.latency_s), interval(costs.latency_s, "s")]
-        if plan.target == "energy":
-            cells.append(joules(costs.energy_j))
-        rows.append(tuple(cells))
-    columns = ["the next best", "whole request", "95 % interval", *(["energy"] if plan.target == "energy" else [])]
-    return Section(
-        title=f"Alternatives ({plan.considered} cuts compared)",
-        columns=tuple(columns),
-        rows=tuple(rows),
-        lines=_ties(plan),
-    )
-
-
-def _ties(plan: Plan) -> tuple[str, ...]:
-    ties = plan.cannot_tell_apart
-    if not ties:
-        return ()
-    more = f"; and {len(ties) - _SHOWN_TIES} more" if len(ties) > _SHOWN_TIES else ""
-    return (f"Cannot be told apart from this plan: {'; '.join(ties[:_SHOWN_TIES])}{more}",)
+def _cost_row(words: str, unit: Unit, estimates: Sequence[Estimate | None]) -> tuple[Cell, ...]:
+    first, *rest = (Quantity(value=None if each is None else each.value, unit=unit) for each in estimates)
+    return (words, first, interval(estimates[0], unit), *rest)
 
 
 def _inputs(plan: Plan) -> Section:
     link = plan.link
     up, down = (human(Quantity(value=rate, unit="bit/s")) for rate in (link.uplink_bps, link.downlink_bps))
     lines = [
-        f"device: {_party(plan.device)}",
-        f"server: {_party(plan.server)}",
+        f"device: {party_words(plan.device)}",
+        f"server: {party_words(plan.server)}",
         f"link: {up} up, {down} down, round trip {human(seconds(link.rtt_s))} ({link.source})",
         f"tensors cross: {plan.codec}",
     ]
     if plan.radio is not None:
-        watts = human(Quantity(value=plan.radio.uplink_w(link.uplink_bps), unit="W"))
-        lines.append(f"radio: {plan.radio.name}, {watts} while sending (modelled; {plan.radio.source})")
+        lines.append(_radio(plan, plan.radio))
+    if plan.paper_energy:
+        lines.append("energy: computing and sending only, as Neurosurgeon's authors count; not waiting, not receiving")
+    limits = limit_words(plan)
+    if limits:
+        lines.append(f"limits: {'; '.join(limits)}")
     return Section(title="Derived from", lines=tuple(lines))
 
 
-def _party(party: Party) -> str:
-    if party.source == "assumed":
-        return f"{party.preset}, assumed from published peak rates"
-    runtime = party.runtime
-    slower = f", emulated {party.slowdown:g}× slower" if party.slowdown != 1 else ""
-    return f"{runtime.device}, {runtime.threads} thread{'' if runtime.threads == 1 else 's'}, measured{slower}"
+def _radio(plan: Plan, radio: Radio) -> str:
+    sending = human(Quantity(value=radio.uplink_w(plan.link.uplink_bps), unit="W"))
+    receiving = human(Quantity(value=radio.downlink_w(plan.link.downlink_bps), unit="W"))
+    whose = "of the whole device" if radio.whole_device else "on top of the idle power"
+    return f"radio: {radio.name}, {sending} while sending, {receiving} receiving, {whose} (modelled; {radio.source})"
 
 
 def _options(plan: Plan) -> list[tuple[str, Option]]:
     named = [("chosen", plan.chosen), ("device-only", plan.device_only), ("server-only", plan.server_only)]
-    return named + [(f"alternative {number}", option) for number, option in enumerate(plan.alternatives, start=1)]
+    named += [(f"alternative {number}", option) for number, option in enumerate(plan.alternatives, start=1)]
+    if plan.paper_choice is not None:
+        named.append(("neurosurgeon", plan.paper_choice))
+    named += [(f"server {party_words(offer.server)}", offer.best) for offer in plan.other_servers]
+    return named + [(f"pareto {number}", option) for number, option in enumerate(plan.pareto, start=1)]
 
 
-def _record(role: str, option: Option) -> dict[str, Scalar]:
+def _record(plan: Plan, role: str, option: Option) -> dict[str, Scalar]:
     record: dict[str, Scalar] = {
         "option": role,
         "words": option.words,
@@ -165,8 +167,9 @@ def _record(role: str, option: Option) -> dict[str, Scalar]:
         "downlink_bytes": option.downlink_bytes,
     }
     costs: Breakdown = option.breakdown
-    for field in FIELD_WORDS:
+    for field in (*FIELD_WORDS, "period_s"):
         record |= estimate_record(field.removesuffix("_s"), "s", getattr(costs, field))
-    for name, estimate in (("device", costs.device_j), ("radio", costs.radio_j), ("energy", costs.energy_j)):
-        record |= estimate_record(name, "j", estimate)
-    return record | {"energy_source": costs.energy_source}
+    for field in ("device_j", "radio_j", "idle_j", "download_j", "energy_j"):
+        record |= estimate_record(field.removesuffix("_j"), "j", getattr(costs, field))
+    charge = None if plan.battery_j is None else requests_per_charge(plan.battery_j, option)
+    return record | {"energy_source": costs.energy_source} | estimate_record("charge", "requests", charge)

@@ -93,8 +93,8 @@ def test_verify_passes_on_every_option(run: Run, answer: Answer, tmp_path: Path)
     assert outcome.code == 0, outcome.err
     assert seen == [
         api.VerifyRequest(
-            plan=plan, server="[::1]:8001", requests=7, duration_s=30.0, alternatives=3, tolerance=pytest.approx(0.15), emulate_link="450mbps,2ms",
-            device_slowdown=8.0, token="secret",
+            plan=plan, server="[::1]:8001", requests=7, duration_s=30.0, alternatives=3,
+            tolerance=pytest.approx(0.15), emulate_link="450mbps,2ms", device_slowdown=8.0, token="secret",
         )
     ]  # fmt: skip
 

@@ -11,7 +11,10 @@ import pytest
 
 from offload.artifacts.estimate import Estimate
 from offload.artifacts.link import Link
+from offload.artifacts.plan import ColdStart, Limits, Offer
+from offload.artifacts.policy import Policy, PolicyRow
 from offload.artifacts.verification import Drift, LeftOut, Verification
+from offload.predictors.radios import load_radio
 from offload.reports.document import Interval, Quantity, human
 from offload.reports.models import models_report
 from offload.reports.names import abbreviated
@@ -164,8 +167,112 @@ def test_energy_is_shown_with_its_source() -> None:
     text = lines(render(synthetic.energy_plan(), "table"))
     assert "energy, computing (modelled) 0 J – 48 mJ 0 J" in text
     assert "energy, sending (modelled) 9.29 mJ – 0 J 9.29 mJ" in text
-    assert any(line.startswith("radio: wifi, 5.479 W while sending (modelled; JointDNN") for line in text)
-    assert "5.17× less energy than device-only" in text
+    assert "energy, idle meanwhile (modelled) 3.21 mJ – 0 J 3.21 mJ" in text
+    assert "energy, all 12.5 mJ – 48 mJ 12.5 mJ" in text
+    radio = next(line for line in text if line.startswith("radio: "))
+    assert radio.startswith("radio: wifi, 5.479 W while sending, 2.72 W receiving, on top of the idle power (modelled")
+    assert "3.83× less energy than device-only" in text
+
+
+def test_energy_as_in_the_paper_has_two_terms_and_says_so() -> None:
+    link = Link(uplink_bps=18.88e6, downlink_bps=18.88e6, rtt_s=0.0)
+    device = synthetic.profile(power_w=3.2)
+    paper = synthetic.plan(device=device, link=link, target="energy", radio=load_radio("wifi"), paper_energy=True)
+    text = lines(render(paper, "table"))
+    assert "energy, all 9.29 mJ – 48 mJ 9.29 mJ" in text
+    assert "idle" not in " ".join(text).replace("on top of the idle power", "")
+    assert any("computing and sending only" in line for line in text)
+
+
+def test_figures_of_a_whole_phone_are_called_so() -> None:
+    text = render(synthetic.energy_plan(radio=load_radio("5g-mmwave")), "table")
+    assert "5.832 W while sending, 5.664 W receiving, of the whole device" in text
+    assert "power while receiving is not published" in text
+
+
+def test_requests_on_a_charge() -> None:
+    text = lines(render(synthetic.energy_plan(battery_j=48.0), "table"))
+    assert "requests on a charge of 48.00 J 3 826 – 1 000 3 826" in text
+    record = rows(render(synthetic.energy_plan(battery_j=48.0), "csv"))[1]
+    assert float(record["charge_requests"]) == pytest.approx(1000)
+
+
+def test_a_plan_for_throughput() -> None:
+    text = lines(render(synthetic.plan(target="throughput"), "table"))
+    assert text[0] == "Plan for toy, batch 1: most requests per second (neurosurgeon)"
+    assert "pipelined, an answer every 1.50 ms – 15.0 ms 1.50 ms" in text
+    assert "10.00× more requests per second than device-only" in text
+
+
+def test_the_cold_start_says_when_it_pays() -> None:
+    cold = ColdStart(tail_bytes=1_500_000, upload_s=Estimate.exactly(0.25), pays_after=12)
+    made = synthetic.plan().model_copy(update={"cold_start": cold})
+    assert "the server's part goes up: 1.5 MB in 250 ms, won back after 12 requests" in render(made, "table")
+    never = made.model_copy(update={"cold_start": dataclasses.replace(cold, pays_after=None)})
+    assert "1.5 MB in 250 ms, which no request wins back" in render(never, "table")
+
+
+def test_what_a_plan_had_to_keep_to() -> None:
+    limits = Limits(max_latency_s=0.05, device_memory_bytes=5e8, pins={"conv1": "device"}, private_depth="conv2")
+    made = synthetic.plan()
+    forced = made.model_copy(update={"limits": limits, "device_only": made.chosen})
+    text = render(forced, "table")
+    assert (
+        "limits: a request takes at most 50.0 ms; memory here at most 500.0 MB; conv1 runs here; nothing above the "
+        "output of conv2 leaves" in text
+    )
+    assert "Do not offload unless you must: it does not beat device-only, which the limits rule out" in text
+    assert "unless you must" not in render(made, "table")
+
+
+def test_how_sure_the_search_is() -> None:
+    made = synthetic.plan()
+    exact = made.model_copy(update={"exact": True, "legal_cuts": 1234})
+    assert "Exact: no legal cut of 1 234 is better." in render(exact, "table")
+    bounded = made.model_copy(update={"exact": False, "bound": made.chosen.breakdown.latency_s.value * 0.9})
+    assert "no cut can be better than 3.21 ms (-10.0 %)" in render(bounded, "table")
+    assert "Exact" not in render(made, "table")
+
+
+def test_neurosurgeons_own_choice_is_shown_when_it_is_another() -> None:
+    made = synthetic.plan()
+    text = render(made.model_copy(update={"paper_choice": made.device_only}), "table")
+    assert "Neurosurgeon, which cuts between consecutive layers only, would run everything here: +320.0 % time" in text
+
+
+def test_other_servers_stand_below_the_one_taken() -> None:
+    made = synthetic.plan()
+    offer = Offer(server=synthetic.party(source="assumed", preset="t4", load=3.0), best=made.device_only)
+    section = report_on(made.model_copy(update={"other_servers": (offer,)})).sections[3]
+    assert section.title == "Servers, the one taken first"
+    assert [human(cell) for cell in section.rows[1]] == [
+        "t4, assumed from published peak rates, 3× slower by other work", "run everything here", "15.0 ms",
+    ]  # fmt: skip
+
+
+def test_the_front_of_latency_against_energy() -> None:
+    made = synthetic.energy_plan()
+    made = made.model_copy(update={"pareto": (made.chosen, made.device_only)})
+    assert "run everything here 15.0 ms 48 mJ" in lines(render(made, "table"))
+    assert [row["option"] for row in rows(render(made, "csv"))][-2:] == ["pareto 1", "pareto 2"]
+
+
+def test_the_policy_in_human_units() -> None:
+    def row(slow: float, fast: float, words: str, least: float = 1.0, most: float = 1.0) -> PolicyRow:
+        return PolicyRow(
+            slowest_uplink_bps=slow, fastest_uplink_bps=fast, least_server_load=least, most_server_load=most,
+            device_layers=(), words=words,
+        )  # fmt: skip
+
+    policy = Policy(
+        by_uplink=(row(1e4, 2e6, "stay"), row(2e6, 12.3e6, "cut"), row(12.3e6, 1e9, "go")),
+        by_load=(row(5e6, 5e6, "cut", 1.0, 7.5), row(5e6, 5e6, "stay", 7.5, 100.0)),
+    )
+    text = lines(render(synthetic.plan().model_copy(update={"policy": policy}), "table"))
+    for line in ("up to 2 Mbit/s stay", "2 Mbit/s to 12.3 Mbit/s cut", "from 12.3 Mbit/s up go"):
+        assert line in text
+    assert "up to 7.50× cut" in text
+    assert "from 7.50× up stay" in text
 
 
 def test_an_assumed_server_and_a_slower_device_are_named() -> None:

@@ -1,0 +1,188 @@
+"""The other choices in the report on a plan: next best cuts, servers, the front, other rates and loads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from offload.artifacts.plan import Option, Party, Plan
+from offload.artifacts.policy import PolicyRow
+from offload.reports.document import Cell, Quantity, Section, Unit, change, human, interval, joules, seconds
+
+_SHOWN_TIES = 3
+TARGET_WORDS = {"latency": "whole request", "energy": "energy", "throughput": "an answer every"}
+
+
+def choices(plan: Plan) -> list[Section]:
+    """The sections, those with nothing to tell left out."""
+    sections = [_alternatives(plan), _servers(plan), _pareto(plan), *_policy(plan)]
+    return [section for section in sections if section.rows or section.lines]
+
+
+def party_words(party: Party) -> str:
+    """A side of the plan in words."""
+    if party.source == "assumed":
+        words = f"{party.preset}, assumed from published peak rates"
+    else:
+        runtime = party.runtime
+        words = f"{runtime.device}, {runtime.threads} thread{'' if runtime.threads == 1 else 's'}, measured"
+    slower = f", emulated {party.slowdown:g}× slower" if party.slowdown != 1 else ""
+    return words + slower + (f", {party.load:g}× slower by other work" if party.load != 1 else "")
+
+
+def target_cell(plan: Plan, option: Option) -> Quantity:
+    """What the plan makes best, of one option."""
+    cost = option.cost(plan.target)
+    return joules(cost) if plan.target == "energy" else seconds(cost)
+
+
+def _alternatives(plan: Plan) -> Section:
+    rows: list[tuple[Cell, ...]] = []
+    for option in plan.alternatives:
+        latency = option.breakdown.latency_s
+        cells: list[Cell] = [option.words, seconds(latency), interval(latency, "s")]
+        if plan.target != "latency":
+            cells.append(target_cell(plan, option))
+        rows.append(tuple(cells))
+    columns = ["the next best", "whole request", "95 % interval"]
+    if plan.target != "latency":
+        columns.append(TARGET_WORDS[plan.target])
+    return Section(
+        title=f"Alternatives ({plan.considered} cuts compared)",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        lines=(*_ties(plan), *_exactness(plan), *_paper(plan), *plan.notes),
+    )
+
+
+def _ties(plan: Plan) -> tuple[str, ...]:
+    ties = plan.cannot_tell_apart
+    if not ties:
+        return ()
+    more = f"; and {len(ties) - _SHOWN_TIES} more" if len(ties) > _SHOWN_TIES else ""
+    return (f"Cannot be told apart from this plan: {'; '.join(ties[:_SHOWN_TIES])}{more}",)
+
+
+def _exactness(plan: Plan) -> tuple[str, ...]:
+    kept = " that keeps to the limits" if limit_words(plan) else ""
+    if plan.exact:
+        number = "" if plan.legal_cuts is None else f" of {human(Quantity(value=plan.legal_cuts, unit='count'))}"
+        return (f"Exact: no legal cut{number}{kept} is better.",)
+    cost = plan.chosen.cost(plan.target)
+    if plan.bound is None or cost is None or not cost.value:
+        return ()
+    unit: Unit = "J" if plan.target == "energy" else "s"
+    least = human(Quantity(value=plan.bound, unit=unit))
+    gap = human(change(plan.bound / cost.value - 1))
+    return (f"Not proved best: no cut can be better than {least} ({gap}).",)
+
+
+def _paper(plan: Plan) -> tuple[str, ...]:
+    if plan.paper_choice is None:
+        return ()
+    paper, chosen = plan.paper_choice.cost(plan.target), plan.chosen.cost(plan.target)
+    if paper is None or chosen is None or not chosen.value:
+        return ()
+    more = human(change(paper.value / chosen.value - 1))
+    return (
+        f"Neurosurgeon, which cuts between consecutive layers only, would {plan.paper_choice.words}: {more} "
+        f"{'energy' if plan.target == 'energy' else 'time'}.",
+    )
+
+
+def limit_words(plan: Plan) -> list[str]:
+    """What the plan had to keep to, in words."""
+    limits = plan.limits
+    quantities: tuple[tuple[str, float | None, Unit], ...] = (
+        ("a request takes at most", limits.max_latency_s, "s"),
+        ("a request draws at most", limits.max_energy_j, "J"),
+        ("memory here at most", limits.device_memory_bytes, "B"),
+        ("memory on the server at most", limits.server_memory_bytes, "B"),
+    )
+    words = [f"{what} {human(Quantity(value=most, unit=unit))}" for what, most, unit in quantities if most is not None]
+    words += [f"{layer} runs {'here' if side == 'device' else 'there'}" for layer, side in limits.pins.items()]
+    if limits.private_depth is not None:
+        words.append(f"nothing above the output of {limits.private_depth} leaves")
+    return words
+
+
+def _servers(plan: Plan) -> Section:
+    if not plan.other_servers:
+        return Section(title="")
+    taken = (plan.server, plan.chosen)
+    rows = [
+        (party_words(server), option.words, target_cell(plan, option)) for server, option in (taken, *_offers(plan))
+    ]
+    return Section(
+        title="Servers, the one taken first",
+        columns=("server", "best there", TARGET_WORDS[plan.target]),
+        rows=tuple(rows),
+    )
+
+
+def _offers(plan: Plan) -> Iterable[tuple[Party, Option]]:
+    return ((offer.server, offer.best) for offer in plan.other_servers)
+
+
+def _pareto(plan: Plan) -> Section:
+    rows = [
+        (option.words, seconds(option.breakdown.latency_s), joules(option.breakdown.energy_j)) for option in plan.pareto
+    ]
+    return Section(
+        title="Latency against energy: no option beats these in both",
+        columns=("option", "whole request", "energy"),
+        rows=tuple(rows),
+    )
+
+
+def _policy(plan: Plan) -> list[Section]:
+    if plan.policy is None:
+        return []
+    by_uplink, by_load = plan.policy.by_uplink, plan.policy.by_load
+    several = len({row.least_server_load for row in by_uplink}) > 1
+    rows: list[tuple[Cell, ...]] = []
+    for load, group in groupby(by_uplink, key=lambda row: row.least_server_load):
+        of_load = list(group)
+        for row in of_load:
+            words = _range(row.slowest_uplink_bps, row.fastest_uplink_bps, _ends(of_load, "uplink_bps"), "bit/s")
+            rows.append((words, *((f"{load:g}×",) if several else ()), row.words))
+    loads = _ends(by_load, "server_load")
+    return [
+        Section(
+            title="When the rate changes",
+            columns=("uplink", *(("server load",) if several else ()), "best"),
+            rows=tuple(rows),
+            lines=plan.policy.notes,
+        ),
+        Section(
+            title="When the server's load changes",
+            columns=("server load", "best"),
+            rows=tuple(
+                (_range(row.least_server_load, row.most_server_load, loads, "times"), row.words) for row in by_load
+            )
+            if len(by_load) > 1
+            else (),
+        ),
+    ]
+
+
+def _ends(rows: Sequence[PolicyRow], of: str) -> tuple[float, float]:
+    """The least and the most that the rows were worked out for."""
+    low, high = ("slowest_", "fastest_") if of == "uplink_bps" else ("least_", "most_")
+    return (
+        min((getattr(row, low + of) for row in rows), default=0.0),
+        max((getattr(row, high + of) for row in rows), default=0.0),
+    )
+
+
+def _range(low: float, high: float, ends: tuple[float, float], unit: Unit) -> str:
+    """For example "from 12.3 Mbit/s up", where the range reaches the end of what was worked out."""
+    start, end = (human(Quantity(value=value, unit=unit)) for value in (low, high))
+    match (low <= ends[0], high >= ends[1]):
+        case (True, True):
+            return "always"
+        case (True, False):
+            return f"up to {end}"
+        case (False, True):
+            return f"from {start} up"
+    return f"{start} to {end}"
