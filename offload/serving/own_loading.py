@@ -37,7 +37,7 @@ def load_own_model(own: OwnModel) -> tuple[LoadedTorchModel, TorchRuntime]:
         weights=Path(own.weights) if own.weights else None,
         precision=_precision(own.dtype),
     )
-    return model, TorchRuntime(device=own.device)
+    return model, TorchRuntime(device=own.device, channels_last=own.channels_last, compiled=own.compiled)
 
 
 def check_own_model(own: OwnModel) -> None:

@@ -39,6 +39,10 @@ class OwnModel:
     """Input shapes by name, for models that do not have their own."""
     weights: str | None = None
     """A safetensors file."""
+    channels_last: bool = False
+    """Keep images with their channels innermost."""
+    compiled: bool = False
+    """Compile each tail by torch.compile."""
 
     @classmethod
     def of_json(cls, fields: Mapping[str, Any]) -> Self:

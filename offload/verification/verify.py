@@ -26,14 +26,16 @@ from offload.environment import physical_cores
 from offload.errors import OffloadError
 from offload.graph.cuts import is_legal
 from offload.graph.model_graph import ModelGraph
-from offload.models.loaded import LoadedModel
+from offload.models.loaded import LoadedModel, LoadedTorchModel
 from offload.profilers.layers import random_feeds
 from offload.profilers.reference import ReferenceKernel
 from offload.progress import Progress
-from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.runtimes.catalogue import runtime_of
 from offload.serving.client import ServerClient
 from offload.serving.embedded import EmbeddedServer
 from offload.serving.link_emulation import LinkEmulator, LinkShape
+from offload.serving.own_models import OwnModel
+from offload.serving.server import ServeSettings
 from offload.units import format_duration, format_rate
 from offload.verification.execute import OUTPUT_TOLERANCE, check_outputs, contender, deployed
 from offload.verification.rounds import WINDOW_REQUESTS, Budget, Measured, is_stable, measure
@@ -91,12 +93,14 @@ def verify_plan(
     graph = model.graph
     roles = options_by_role(plan, alternatives=alternatives)
     _check_executable(plan, roles.values(), graph)
-    runtime = OnnxRuntime()
+    runtime = runtime_of(plan.device.runtime)
+    server_runtime = runtime_of(plan.server.runtime) if plan.server.source == "measured" else runtime
+    tolerated = OUTPUT_TOLERANCE[plan.model.precision]
     threads = plan.device.runtime.threads
     feeds = random_feeds(graph)
     expected = runtime.load(model.whole, threads=threads).run(feeds)
     options = list({option.device_layers: option for option in roles.values()}.values())
-    with _connected(endpoint, plan.server, progress) as (client, uploader):
+    with _connected(endpoint, plan, own_models(plan, model), progress) as (client, uploader):
         offset = client.clock_offset()
         with deployed(
             options,
@@ -109,9 +113,11 @@ def verify_plan(
             uploader=uploader,
             offset=offset,
         ) as ready:
-            errors = [check_outputs(one, feeds, expected) for one in ready]
+            errors = [check_outputs(one, feeds, expected, tolerance=tolerated) for one in ready]
             here = ReferenceKernel(runtime, threads=threads)
-            there = ReferenceKernel(runtime, threads=plan.server.runtime.threads) if endpoint.address is None else None
+            there = None
+            if endpoint.address is None:
+                there = ReferenceKernel(server_runtime, threads=plan.server.runtime.threads)
             device_now: list[float] = []
             server_now: list[float] = []
 
@@ -143,7 +149,7 @@ def verify_plan(
         stopped=found.stopped,
         measuring_s=found.measuring_s,
         output_error=max(errors),
-        output_tolerance=OUTPUT_TOLERANCE,
+        output_tolerance=tolerated,
         tolerance=tolerance,
         device_drift=_drift(plan.device, device_now),
         server_drift=_drift(plan.server, server_now),
@@ -233,15 +239,39 @@ def _stable(samples: Sequence[RequestSample]) -> bool:
     return is_stable([one.latency_s for one in samples], window=min(WINDOW_REQUESTS, len(samples) // 3))
 
 
+def own_models(plan: Plan, model: LoadedModel) -> tuple[OwnModel, ...]:
+    """What an embedded server must be started with: a torch model is not uploaded."""
+    if not isinstance(model, LoadedTorchModel):
+        return ()
+    identity, measured = plan.model, plan.server.source == "measured"
+    runtime = plan.server.runtime
+    own = OwnModel(
+        spec=identity.spec,
+        device=runtime.device if measured else "cpu",
+        dtype=identity.precision,
+        batch=identity.batch,
+        inputs=identity.inputs,
+        weights=identity.weights_file,
+        channels_last=measured and runtime.channels_last,
+        compiled=measured and runtime.compiled,
+    )
+    return (own,)
+
+
 @contextmanager
-def _connected(endpoint: Endpoint, server: Party, progress: Progress) -> Iterator[tuple[ServerClient, ServerClient]]:
+def _connected(
+    endpoint: Endpoint, plan: Plan, models: tuple[OwnModel, ...], progress: Progress
+) -> Iterator[tuple[ServerClient, ServerClient]]:
     """A client through the link and one beside it; the same when nothing is emulated."""
     with ExitStack() as stack:
         address = endpoint.address
         if address is None:
-            threads = server.runtime.threads if server.source == "measured" else physical_cores()
+            measured = plan.server.source == "measured"
+            threads = plan.server.runtime.threads if measured else physical_cores()
             progress.note(f"starting the embedded server with {threads} thread{'s' if threads > 1 else ''}")
-            address = stack.enter_context(EmbeddedServer(threads=threads)).address
+            address = stack.enter_context(
+                EmbeddedServer(threads=threads, settings=ServeSettings(models=models))
+            ).address
         direct = stack.enter_context(ServerClient(address, token=endpoint.token, tls=endpoint.tls_ca))
         direct.check()
         if endpoint.link is None:
