@@ -64,17 +64,11 @@ def _ties(plan: Plan) -> tuple[str, ...]:
 
 
 def _exactness(plan: Plan) -> tuple[str, ...]:
-    kept = " that keeps to the limits" if limit_words(plan) else ""
-    if plan.exact:
-        number = "" if plan.legal_cuts is None else f" of {human(Quantity(value=plan.legal_cuts, unit='count'))}"
-        return (f"Exact: no legal cut{number}{kept} is better.",)
-    cost = plan.chosen.cost(plan.target)
-    if plan.bound is None or cost is None or not cost.value:
+    if not plan.exact:
         return ()
-    unit: Unit = "J" if plan.target == "energy" else "s"
-    least = human(Quantity(value=plan.bound, unit=unit))
-    gap = human(change(plan.bound / cost.value - 1))
-    return (f"Not proved best: no cut can be better than {least} ({gap}).",)
+    kept = " that keeps to the limits" if limit_words(plan) else ""
+    number = "" if plan.legal_cuts is None else f" of {human(Quantity(value=plan.legal_cuts, unit='count'))}"
+    return (f"Exact: no legal cut{number}{kept} is better.",)
 
 
 def _paper(plan: Plan) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from offload.serving.server import ServeSettings
 from offload.serving.upload import UploadLimits
 from tests import serving_models, synthetic
 from tests.cli.conftest import Outcome, Run
+from tests.fake_link import link_profile
 
 QUICK = ("--threads", "1", "--max-time", "1s", "--precision", "50%")
 
@@ -122,6 +123,7 @@ PROFILE = synthetic.profile()
         (changed(PROFILE, "model", "batch", to=2), "has batch"),
         (changed(PROFILE, "model", "hash", to="0" * 64), "has model hash"),
         (changed(PROFILE, "model", "name", to="other"), "has model"),
+        (changed(PROFILE, "model", "precision", to="fp16"), "has precision"),
     ],
 )
 def test_server_profiles_that_cannot_be_used(run: Run, tmp_path: Path, text: str, error: str) -> None:
@@ -129,6 +131,36 @@ def test_server_profiles_that_cannot_be_used(run: Run, tmp_path: Path, text: str
     write_artifact(PROFILE, device)
     server.write_text(text)
     assert error in refused(run("plan", "--bw", "1mbps", "--profile", str(device), "--server", str(server)))
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("{", "damaged"),
+        (PROFILE.to_json(), "is a profile, not a link"),
+        (changed(link_profile(), "transfers", 0, "seconds", to=-1.0), "damaged at transfers.0.seconds"),
+        (changed(link_profile(), "rtts", to=[]), "holds no samples"),
+        (changed(link_profile(), "schema_version", to=9), "schema_version 9"),
+    ],
+)
+def test_links_that_cannot_be_used(run: Run, tmp_path: Path, text: str, error: str) -> None:
+    device, link = tmp_path / "device.json", tmp_path / "link.json"
+    write_artifact(PROFILE, device)
+    link.write_text(text)
+    assert error in refused(run("plan", "--profile", str(device), "--link", str(link)))
+
+
+def test_energy_that_cannot_be_told(run: Run, tmp_path: Path) -> None:
+    device = tmp_path / "device.json"
+    for profile, missing, remedy in (
+        (PROFILE, "needs the device's energy", "--power"),
+        (synthetic.profile(power_w=3.2), "needs the device's idle power", "--paper-energy"),
+    ):
+        write_artifact(profile, device)
+        for option in (("--target", "energy"), ("--max-energy", "1J"), ("--battery", "3000mAh,3.85V")):
+            outcome = run("plan", "--bw", "1mbps", "--profile", str(device), *option)
+            assert missing in refused(outcome)
+            assert remedy in outcome.hint
 
 
 @pytest.fixture
@@ -149,6 +181,8 @@ def test_plans_that_cannot_be_executed(run: Run, plan_of_a_file: Path, tmp_path:
         ({"chosen": document["chosen"] | {"device_layers": [7]}}, "the plan is damaged"),
         ({"model": document["model"] | {"hash": "0" * 64}}, "the plan is for net with content 000000000000"),
         ({"schema_version": 2}, "schema_version 2"),
+        ({"battery_j": -1.0}, "damaged at battery_j"),
+        ({"server": document["server"] | {"load": 0.0}}, "damaged at server.load"),
     ):
         damaged.write_text(json.dumps(document | change))
         assert error in refused(run("verify", str(damaged)))
