@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from offload.predictors.radios import load_radio
 from tests import synthetic
 
 
-def warnings(**changes: object) -> str:
+def warnings(**changes: Any) -> str:
     return "\n".join(synthetic.plan(**changes).warnings)
 
 
