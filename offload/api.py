@@ -469,7 +469,7 @@ def _profile_on(address: str, model: LoadedModel, request: ProfileRequest, progr
             f"the server at {address} profiled content {remote.model.hash[:12]}, {model.hash[:12]} was sent",
             hint="run the same version of offload and onnxruntime on both sides",
         )
-    return remote.model_copy(update={"model": _identity(model, request)})
+    return remote.model_copy(update={"model": _identity(model, request), "idle_power_w": request.idle_power_w})
 
 
 def _device_profile(path: Path | None, workspace: Workspace, progress: Progress) -> Profile:

@@ -77,6 +77,11 @@ def joules(value: float | Estimate | None) -> Quantity:
     return _quantity(value, "J")
 
 
+def watts(value: float | Estimate | None) -> Quantity:
+    """A power."""
+    return _quantity(value, "W")
+
+
 def fraction(value: float | None) -> Quantity:
     """A fraction of one, shown in per cent."""
     return Quantity(value=value, unit="fraction")

@@ -21,6 +21,7 @@ from offload.reports.document import (
     interval,
     joules,
     seconds,
+    watts,
 )
 from offload.reports.names import abbreviated
 from offload.reports.profile_warnings import profile_warnings
@@ -41,6 +42,8 @@ class GroupCost:
     time_s: Estimate
     share: float
     """Fraction of the whole's time."""
+    energy_j: Estimate | None
+    """Gross joules of one run; None when there is no reading and no declared power."""
 
     @property
     def output_bytes(self) -> int:
@@ -62,11 +65,12 @@ def group_costs(profile: Profile) -> list[GroupCost]:
         costs.append(
             GroupCost(
                 layers=tuple(layer.name for layer in layers),
-                kind=max(layers, key=lambda layer: layer.flops).kind,
+                kind=profile.group_kinds[number],
                 outputs=_outputs(graph, group),
                 flops=sum(layer.flops for layer in layers),
                 time_s=time_s,
                 share=time_s.value / profile.whole.value,
+                energy_j=profile.energy_of([number]),
             )
         )
     return costs
@@ -101,7 +105,8 @@ def profile_report(profile: Profile, *, all_layers: bool = False) -> Report:
     warnings = profile_warnings(profile)
     if warnings:
         sections.append(Section(title="Before you rely on this", lines=warnings))
-    return Report(title=title, sections=tuple(sections), records=tuple(map(_record, costs)))
+    records = tuple({**_record(cost), "energy_source": profile.energy_source} for cost in costs)
+    return Report(title=title, sections=tuple(sections), records=records)
 
 
 def _layers(costs: Sequence[GroupCost], all_layers: bool) -> Section:
@@ -109,11 +114,17 @@ def _layers(costs: Sequence[GroupCost], all_layers: bool) -> Section:
     title = (
         "Layers" if len(shown) == len(costs) else f"The slowest {len(shown)} of {len(costs)} (--all shows every one)"
     )
-    columns = ("layer", "kind", "output", "size", "operations", "median", "95 % interval", "share", "achieved")
+    columns: tuple[str, ...] = (
+        "layer", "kind", "output", "size", "operations", "median", "95 % interval", "share", "achieved",
+    )  # fmt: skip
+    rows = tuple(map(_row, shown))
+    if all(cost.energy_j is not None for cost in costs):
+        columns = (*columns, "energy")
+        rows = tuple((*row, joules(cost.energy_j)) for row, cost in zip(rows, shown, strict=True))
     return Section(
         title=title,
         columns=columns,
-        rows=tuple(map(_row, shown)),
+        rows=rows,
         expendable=("output", "achieved", "operations", "kind", "size"),
     )
 
@@ -149,6 +160,7 @@ def _record(cost: GroupCost) -> dict[str, Scalar]:
         **estimate_record("median", "s", cost.time_s),
         "share_of_whole": cost.share,
         "achieved_flops_per_s": cost.flops_per_s,
+        **estimate_record("energy", "j", cost.energy_j),
     }
 
 
@@ -159,11 +171,30 @@ def _totals(profile: Profile) -> Section:
         ("operations (a multiply-accumulate is two)", Quantity(value=profile.graph.flops, unit="FLOP"), ""),
         ("achieved", Quantity(value=profile.graph.flops / whole.value, unit="FLOP/s"), ""),
     ]
-    if profile.power_w is not None:
-        energy = whole.scaled(profile.power_w)
-        watts = human(Quantity(value=profile.power_w, unit="W"))
-        rows.append((f"energy, modelled: {watts} declared × time", joules(energy), interval(energy, "J")))
+    rows += _energy(profile)
     return Section(title="Totals", columns=("", "value", "95 % interval"), rows=tuple(rows))
+
+
+def _energy(profile: Profile) -> list[tuple[Cell, ...]]:
+    energy, idle_w = profile.energy, profile.idle_power_w
+    rows: list[tuple[Cell, ...]] = []
+    if energy is not None:
+        rows += [
+            (f"energy, {energy.source}: {energy.sensor}", joules(energy.whole_j), interval(energy.whole_j, "J")),
+            ("energy above idle", joules(energy.above_idle_j), interval(energy.above_idle_j, "J")),
+            ("mean power", watts(energy.whole_power_w), interval(energy.whole_power_w, "W")),
+            ("idle power", watts(energy.idle_power_w), interval(energy.idle_power_w, "W")),
+        ]
+        if idle_w is not None and idle_w != energy.idle_power_w.value:
+            rows.append(("idle power, declared: what plans take", watts(idle_w), ""))
+        return rows
+    if profile.power_w is not None:
+        modelled = profile.whole.scaled(profile.power_w)
+        declared = human(watts(profile.power_w))
+        rows.append((f"energy, modelled: {declared} declared × time", joules(modelled), interval(modelled, "J")))
+    if idle_w is not None:
+        rows.append(("idle power, declared", watts(idle_w), ""))
+    return rows
 
 
 def _measuring(profile: Profile) -> Section:
@@ -180,6 +211,26 @@ def _measuring(profile: Profile) -> Section:
     return Section(
         title="How it was measured",
         columns=("", "value"),
-        rows=rows,
+        rows=(*rows, *_energy_measuring(profile)),
         lines=(f"{rounds} rounds{disturbed}, stopped by: {profile.stopped}{precision}",),
     )
+
+
+def _energy_measuring(profile: Profile) -> tuple[tuple[Cell, ...], ...]:
+    energy, shares = profile.energy, profile.energy_shares
+    if energy is None or shares is None:
+        return ()
+    windows = [*energy.idle, *energy.whole, *(window for one in energy.groups for window in one.windows)]
+    shortest_s = min(window.seconds for window in windows)
+    periods = round(shortest_s / energy.sensor_period_s)
+    measured_s = sum(float(profile.group_medians_s[one.group]) for one in energy.groups)
+    count, of = len(energy.groups), len(profile.groups)
+    rows: tuple[tuple[Cell, ...], ...] = (
+        ("energy sensor's period, measured", seconds(energy.sensor_period_s)),
+        (f"shortest of {len(windows)} energy windows, {periods} periods", seconds(shortest_s)),
+        (f"time in the {count} of {of} groups metered alone", fraction(measured_s / profile.whole.value)),
+        ("energy of the groups against the whole, closed", change(shares.raw_gap)),
+    )
+    if energy.cross_check is None:
+        return rows
+    return (*rows, ("integrated power against the counter", change(energy.cross_check)))

@@ -8,6 +8,8 @@ from offload.reports.document import change, fraction, human
 _MANY_DIRTY = 0.1
 _WIDE_GAP = 0.25
 _OWN_LOAD = 0.5
+_FEW_PERIODS = 20
+_FAR_APART = 0.1
 
 
 def profile_warnings(profile: Profile) -> tuple[str, ...]:
@@ -37,6 +39,7 @@ def profile_warnings(profile: Profile) -> tuple[str, ...]:
             f"the raw layer sum is {human(change(profile.raw_gap))} off the whole: the whole's time holds, the "
             "layers' shares are rough; fewer --threads or a larger --batch narrow the gap"
         )
+    found += _energy_warnings(profile)
     share = _share_of_other(profile)
     if share > 0:
         found.append(
@@ -47,6 +50,32 @@ def profile_warnings(profile: Profile) -> tuple[str, ...]:
             "untrained weights: times are real, the model's answers mean nothing; give --weights for real ones"
         )
     return tuple(found)
+
+
+def _energy_warnings(profile: Profile) -> list[str]:
+    energy = profile.energy
+    if profile.energy_lost is not None:
+        return [f"no energy: {profile.energy_lost}; the times hold; profile again, or declare --power"]
+    if energy is None:
+        modelled = "energy is the declared power times time, not measured: use --meter where the machine has one"
+        return [modelled] if profile.power_w is not None else []
+    found = []
+    shortest = min(window.seconds for window in (*energy.idle, *energy.whole)) / energy.sensor_period_s
+    if shortest < _FEW_PERIODS:
+        found.append(f"an energy window was only {shortest:.0f} sensor periods long: raise --max-time")
+    if not energy.groups:
+        found.append(
+            "there was no time to meter layers by themselves: their energy is the whole's by their time; "
+            "raise --max-time"
+        )
+    if energy.above_idle_j.low <= 0:
+        found.append("the energy cannot be told from idle: stop other programs, or raise --batch or --threads")
+    if energy.cross_check is not None and abs(energy.cross_check) > _FAR_APART:
+        found.append(
+            f"integrated power is {human(change(energy.cross_check))} off the energy counter: one of the two sensors "
+            "is wrong by that much; check with a wall meter"
+        )
+    return found
 
 
 def _share_of_other(profile: Profile) -> float:

@@ -86,9 +86,7 @@ def test_with_every_group_measured_little_is_left_to_doubt() -> None:
 def test_groups_sum_to_the_measured_whole_and_the_raw_gap_is_shown() -> None:
     energy = measured((0, 1, 2))
     twice = tuple(
-        GroupEnergy(
-            group=one.group, windows=tuple(dataclasses.replace(w, gross_j=w.gross_j * 2) for w in one.windows)
-        )
+        GroupEnergy(group=one.group, windows=tuple(dataclasses.replace(w, gross_j=w.gross_j * 2) for w in one.windows))
         for one in energy.groups
     )
     made = profile(dataclasses.replace(energy, groups=twice))
@@ -171,9 +169,7 @@ def test_a_counter_that_never_changes_is_lost() -> None:
     with pytest.raises(MeterLostError, match="changed 0 times in 5 s"):
         sensor_period_s(meter, machine.watch)
     with pytest.raises(MeterLostError, match="stood still"):
-        measure_energy(
-            meter, machine.workload(0.01, 100.0), {}, period_s=0.02, budget_s=1.0, watch=machine.watch
-        )
+        measure_energy(meter, machine.workload(0.01, 100.0), {}, period_s=0.02, budget_s=1.0, watch=machine.watch)
 
 
 def test_one_of_each_kind_comes_first_then_the_slowest() -> None:

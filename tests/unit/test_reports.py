@@ -62,7 +62,7 @@ def test_cells_as_people_read_them(cell: str | Quantity | Interval, text: str) -
 def test_a_profile_as_a_table() -> None:
     text = lines(render(synthetic.profile(power_w=3.2), "table"))
     assert text[0] == "toy, batch 1, fp32, on cpu (1 thread, onnxruntime)"
-    assert "layer0 conv 1×600 2.4 kB 2.0 MFLOP 10.0 ms – 66.7 % 200.0 MFLOP/s" in text
+    assert "layer0 conv 1×600 2.4 kB 2.0 MFLOP 10.0 ms – 66.7 % 200.0 MFLOP/s 32 mJ" in text
     assert "whole model 15.0 ms –" in text
     assert "energy, modelled: 3.2 W declared × time 48 mJ –" in text
     assert "gap, spread over the kernels +0.0 %" in text
