@@ -39,6 +39,10 @@ def serve(
     dtype: Annotated[
         str | None, typer.Option(metavar="NAME", help="Type of each --model: fp32 (the default), fp16 or bf16.")
     ] = None,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Keep each --model's images with channels innermost.")
+    ] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile each tail of a --model as a whole.")] = False,
     batch: Annotated[int | None, typer.Option(min=1, metavar="N", help="Inputs in one run of each --model.")] = None,
     inputs: Annotated[
         list[str] | None,
@@ -71,7 +75,16 @@ def serve(
     from offload.serving.upload import UploadLimits
 
     terminal: Terminal = context.obj
-    own = _own_models(models or [], device, dtype, batch, inputs or [], weights)
+    own = _own_models(
+        models or [],
+        device=device,
+        dtype=dtype,
+        channels_last=channels_last,
+        compiled=compiled,
+        batch=batch,
+        inputs=inputs or [],
+        weights=existing_file(weights, "--weights"),
+    )
     settings = server.ServeSettings(
         host=host,
         port=port,
@@ -101,8 +114,11 @@ def serve(
 
 def _own_models(
     specs: list[str],
+    *,
     device: str | None,
     dtype: str | None,
+    channels_last: bool,
+    compiled: bool,
     batch: int | None,
     inputs: list[str],
     weights: Path | None,
@@ -110,7 +126,10 @@ def _own_models(
     from offload.models.inputs import parse_input_shape
     from offload.serving.own_models import OwnModel
 
-    given = {"--device": device, "--dtype": dtype, "--batch": batch, "--input": inputs, "--weights": weights}
+    given = {
+        "--device": device, "--dtype": dtype, "--channels-last": channels_last, "--compile": compiled,
+        "--batch": batch, "--input": inputs, "--weights": weights,
+    }  # fmt: skip
     named = [option for option, value in given.items() if value]
     if named and not specs:
         raise UsageError(
@@ -123,12 +142,13 @@ def _own_models(
     shapes = [parse_input_shape(text) for text in inputs]
     if len(shapes) != len(dict(shapes)):
         raise UsageError("--input names the same input twice", hint="give each input one shape")
-    weights = existing_file(weights, "--weights")
     return tuple(
         OwnModel(
             spec=spec,
             device=device or "cpu",
             dtype=dtype or "fp32",
+            channels_last=channels_last,
+            compiled=compiled,
             batch=batch or 1,
             inputs=dict(shapes),
             weights=str(weights.resolve()) if weights else None,

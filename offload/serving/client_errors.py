@@ -51,7 +51,7 @@ def server_error(error: InferenceServerException, address: str, timeout_s: float
         "NOT_FOUND": (f"the server at {address} says: {detail}", "upload the model, or check its name"),
         "RESOURCE_EXHAUSTED": (
             f"the server at {address} is over a limit: {detail}",
-            "raise that limit on the server (--max-upload for models), or send less",
+            "raise that limit on the server (--max-upload for one model, --max-loaded for all), or send less",
         ),
         "INVALID_ARGUMENT": (
             f"the server at {address} refuses: {detail}",

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
+from offload.artifacts.profile import Precision
 from offload.errors import OffloadError, UsageError
 from offload.graph.cuts import make_cut
-from offload.models.loaded import LoadedTorchModel, Precision
 from offload.progress import Progress
 from offload.serving.own_models import LoadedSource, OwnModel, OwnTail, tail_bytes
 from offload.serving.refusal import RefusalError
 from offload.units import format_size
 
 if TYPE_CHECKING:
-    from offload.runtimes.torch import TorchRuntime
+    from offload.models.loaded import LoadedModel
+    from offload.runtimes.base import Runtime
 
 
-def load_own_model(own: OwnModel) -> tuple[LoadedTorchModel, TorchRuntime]:
+def load_own_model(own: OwnModel) -> tuple[LoadedModel, Runtime]:
     """The model and what runs it.
 
     Raises:
         OffloadError: the device is not there, or the model is unknown, is no torch model or cannot be loaded.
     """
     from offload.models.load import load_torch_model
-    from offload.runtimes.torch import TorchRuntime
 
-    check_own_model(own)
+    runtime = runtime_for(own)
     model = load_torch_model(
         own.spec,
         inputs=own.inputs,
@@ -37,26 +36,30 @@ def load_own_model(own: OwnModel) -> tuple[LoadedTorchModel, TorchRuntime]:
         weights=Path(own.weights) if own.weights else None,
         precision=_precision(own.dtype),
     )
-    return model, TorchRuntime(device=own.device, channels_last=own.channels_last, compiled=own.compiled)
+    return model, runtime
 
 
-def check_own_model(own: OwnModel) -> None:
-    """Refuse what takes no loading to see.
+def runtime_for(own: OwnModel) -> Runtime:
+    """What runs a model; loads nothing yet.
 
     Raises:
         OffloadError: the device is not there, or the model is an ONNX file.
     """
-    from offload.runtimes.torch import torch_device
+    from offload.runtimes.catalogue import choose_runtime
 
     if own.spec.endswith(".onnx"):
         raise UsageError(
             f"--model {own.spec}: a server's own models are torch models, this is an ONNX file",
             hint="leave it out: clients upload the tails of ONNX models themselves",
         )
-    _precision(own.dtype)
-    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", own.device):
-        raise UsageError(f"--device {own.device} is not known", hint="use cpu, cuda or cuda:N")
-    torch_device(own.device)
+    return choose_runtime(
+        "torch",
+        device=own.device,
+        precision=_precision(own.dtype),
+        channels_last=own.channels_last,
+        compiled=own.compiled,
+        onnx_file=False,
+    )
 
 
 def _precision(dtype: str) -> Precision:
@@ -79,16 +82,14 @@ def load_own_models(
     Raises:
         OffloadError: one of them cannot be loaded, is the same as another, or is too big.
     """
-    from offload.runtimes.torch import torch_device
-
     for own in models:
-        check_own_model(own)
+        runtime_for(own)  # before any of them is loaded, which takes long
     sources: dict[str, LoadedSource] = {}
     for own in models:
         progress.start(f"loading {own.spec}")
         try:
             model, runtime = load_own_model(own)
-            placed = dataclasses.replace(own, device=str(torch_device(own.device)))
+            placed = dataclasses.replace(own, device=runtime.identity(threads=threads).device)
             source = LoadedSource(own=placed, model=model, runtime=runtime, threads=threads)
             _try(source, max_total_bytes)
         finally:
