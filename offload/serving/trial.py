@@ -110,7 +110,7 @@ def main() -> None:
     except MemoryError:
         answer(error="out of memory", hint="memory")
     except (OffloadError, RefusalError) as error:
-        starved = any(sign in error.message for sign in ("bad_alloc", "allocate memory"))
+        starved = any(sign in error.message for sign in ("out of memory", "bad_alloc", "allocate memory"))
         answer(error=error.message, hint="memory" if starved else "")
     else:
         answer(ok=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from offload.environment import has_cuda_device
 from offload.errors import OffloadError
 from offload.graph.cuts import is_legal, make_cut
 from offload.models.load import load_torch_model
@@ -120,3 +121,20 @@ def test_a_model_that_changed_since_the_server_started_is_not_profiled() -> None
     with pytest.raises(OffloadError, match="the server was started with 000000000000") as caught:
         profile_child._own(json.loads(json.dumps(dataclasses.asdict(OWN[0]))), "0" * 64)
     assert "start the server again" in caught.value.hint
+
+
+@pytest.mark.skipif(not has_cuda_device(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
+def test_a_tail_and_a_profile_on_the_gpu(dtype: str) -> None:
+    model = load_torch_model(SPEC, inputs=INPUTS, precision=dtype)
+    settings = ServeSettings(models=(OwnModel(spec=SPEC, inputs=INPUTS, dtype=dtype, device="cuda"),))
+    feeds = random_feeds(model.graph)
+    expected = TorchRuntime().load(model.whole, threads=1).run(feeds)
+    with EmbeddedServer(threads=1, settings=settings) as server, ServerClient(server.address) as client:
+        assert client.models()[0].device == "cuda:0"
+        client.load_tail("tail", model_hash=model.hash, device_layers=[])
+        outputs = client.infer("tail", feeds).outputs
+        profile = profile_on_server(client, model, precision=1.0, max_time_s=1.0, power_w=None)
+    for name, right in expected.items():
+        np.testing.assert_allclose(outputs[name].astype(float), right.astype(float), atol=0.05)
+    assert profile.runtime.device == "cuda:0"
