@@ -28,8 +28,8 @@ class Policy:
     """The lower envelope of all cuts; the downlink and everything else stay as they were when the plan was made."""
 
     by_uplink: tuple[PolicyRow, ...] = ()
-    """At each of some loads, the ranges of uplink rates, slowest first; together they cover the rates looked at."""
+    """At each of some loads, the ranges of uplink rates, slowest first; none where no cut keeps to the limits."""
     by_load: tuple[PolicyRow, ...] = ()
-    """At the plan's uplink, the ranges of load, least first."""
+    """At the plan's uplink, the ranges of load, least first; none where no cut keeps to the limits."""
     notes: tuple[str, ...] = ()
     """What the ranges do not tell."""

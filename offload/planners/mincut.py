@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_MOST_OPTIONS = 32
+MOST_OPTIONS = 32
+"""Options that a ranking holds at most."""
 _MOST_RANKED = 10_000
 """Legal cuts that are ranked one by one although the best of them can be had without."""
 _MOST_PREFIXES = 200
@@ -55,13 +56,13 @@ class MinCut:
                     least = _least(legal, network, limit.costs)
                     if not limit.met(least).all():
                         raise verdict([(limit, float(least[0]))], which="any cut")
-                table = table_of(legal.graph, list(dict.fromkeys([*relaxed.met, *_prefixes(legal)])))
+                table = table_of(legal.graph, list(dict.fromkeys([*relaxed.met, *prefixes(legal)])))
                 bound = relaxed.bound
         allowed = within(limits, table)
         if not allowed.any():
             raise infeasible(limits, table, which="any cut" if count is not None else "any cut that was tried")
         values = largest_sum(stages, table)
-        best = sorted(allowed.nonzero()[0].tolist(), key=lambda cut: float(values[cut]))[:_MOST_OPTIONS]
+        best = sorted(allowed.nonzero()[0].tolist(), key=lambda cut: float(values[cut]))[:MOST_OPTIONS]
         options = sorted(
             (make_option(problem, make_cut(legal.graph, table.device(cut))) for cut in best),
             key=lambda option: objective(problem, option),
@@ -96,7 +97,7 @@ def _around_the_best(legal: Legality, network: CutNetwork, costs: LinearCosts) -
     best = network.least(costs)
     if best is None:
         raise ValueError("pins that contradict one another are refused before")
-    found = [best, *_prefixes(legal)]
+    found = [best, *prefixes(legal)]
     if network.arcs <= _MOST_ARCS:
         here = {legal.block_of[layer] for layer in best}
         last = [block for block in sorted(here - legal.device) if not here & set(legal.after[block])]
@@ -113,7 +114,7 @@ def _around_the_best(legal: Legality, network: CutNetwork, costs: LinearCosts) -
     return list(dict.fromkeys(found))
 
 
-def _prefixes(legal: Legality) -> list[frozenset[int]]:
+def prefixes(legal: Legality) -> list[frozenset[int]]:
     """Cuts between consecutive blocks, evenly spread where they are many, with both ends."""
     free = [block for block in range(len(legal.before)) if block not in legal.device and block not in legal.server]
     steps = min(len(free), _MOST_PREFIXES)
