@@ -43,6 +43,8 @@ class RequestSample:
     """Of `downlink_s`: the server making the answer."""
     receive_s: Seconds | None = None
     """Of `downlink_s`: making arrays of the answer on the device."""
+    waited_s: Seconds | None = None
+    """How long threads of the device's process had no core meanwhile, where the system tells; within other fields."""
     started_s: Seconds | None = None
     """When it was made, since measuring began."""
     round_number: Annotated[int, Field(ge=0)] | None = None
@@ -229,6 +231,12 @@ class Verification(Artifact):
             if drift is not None and seconds.value > 0
         ]
         return max(changes, default=0.0)
+
+    @property
+    def waited(self) -> float:
+        """Share of a request of the chosen option in which the device's threads had no core: other work took it."""
+        shares = [(sample.waited_s or 0.0) / sample.latency_s for sample in self.chosen.samples]
+        return median_estimate(shares).value
 
     @property
     def corrected_error(self) -> float | None:

@@ -101,5 +101,5 @@ def verify(
 
 _REMEDY = {
     "out of tolerance": "profile both sides again on quiet machines, or accept more with --tolerance",
-    "cannot tell": "the machine has changed since it was profiled: profile again, then plan and verify",
+    "cannot tell": "the machine is busy or has changed since it was profiled: quiet it, profile again, plan and verify",
 }

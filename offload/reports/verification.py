@@ -21,6 +21,7 @@ from offload.reports.perf_analyzer import perf_analyzer_record
 from offload.reports.plan import FIELD_WORDS
 
 _NAMES = {CHOSEN: "this plan"}
+_MUCH_WAITING = 0.02
 
 
 def verification_report(verification: Verification) -> Report:
@@ -69,9 +70,14 @@ def _verdict(verification: Verification) -> Section:
         f"largest output error {verification.output_error:.2g} of the largest output, "
         f"accepted {verification.output_tolerance:.2g}"
     )
+    waited = human(fraction(verification.waited))
+    if verification.waited > _MUCH_WAITING:
+        lines.append(f"other work took the device's cores for {waited} of a request")
     reason = ""
-    if verification.verdict == "cannot tell":
+    if verification.verdict == "cannot tell" and verification.drift > verification.waited:
         reason = f", a machine has changed by {human(fraction(verification.drift))} since it was profiled"
+    elif verification.verdict == "cannot tell":
+        reason = f", other work took the device's cores for {waited} of a request"
     return Section(title=f"Verdict: {verification.verdict}{reason}", lines=tuple(lines))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from offload.artifacts.verification import RequestSample
 from offload.graph.cuts import Cut
+from offload.profilers.reference import waited_s
 from offload.serving.client import ServerClient
 from offload.serving.timing import ClockOffset, InferResult, ModelCounts
 
@@ -98,6 +99,7 @@ class SplitSession:
         Raises:
             OffloadError: a side failed; the message says which.
         """
+        waited_before_s = waited_s()
         started = time.perf_counter()
         known = {**feeds, **self._run_head(feeds, self._slowdown if slowed else 1.0)}
         computed = time.perf_counter()
@@ -113,7 +115,8 @@ class SplitSession:
             times["encode_s"] += encoded - computed
             latency_s = (encoded - started) + result.total_s
         outputs = {name: known[name] for name in self._outputs}
-        return outputs, RequestSample(device_s=computed - started, **times, latency_s=latency_s)
+        waiting_s = max(0.0, waited_s() - waited_before_s)
+        return outputs, RequestSample(device_s=computed - started, **times, latency_s=latency_s, waited_s=waiting_s)
 
     def _run_head(self, feeds: Mapping[str, Array], slowdown: float) -> dict[str, Array]:
         if self._head is None:

@@ -130,6 +130,10 @@ class _Entrant:
         self.ask, self.request_s = contender.ask, contender.request_s
         self.samples: list[RequestSample] = []
         self.credit_s = 0.0
+        """Its part of the chosen option's time that it has not taken yet; below 0 when it was ahead."""
+        self.allowed_s = 0.0
+        """What it may take, whatever its credit, for the fewest requests; 0 when the run cannot afford them."""
+        self.taken_s = 0.0
 
     @property
     def turn(self) -> int:
@@ -172,13 +176,19 @@ class _Run:
         self._last: _Entrant | None = None
         length_s = budget.length_s(self._chosen.request_s + PAUSE_S)
         beside_chosen_s = length_s - self._chosen.least_s(budget.least_of_chosen)
-        self._available_s = self._reserve_s = max(0.0, min(_RESERVED_SHARE * length_s, beside_chosen_s))
-        self._refused: set[_Entrant] = set()
-        needed_s = 0.0
+        self._available_s = max(0.0, min(_RESERVED_SHARE * length_s, beside_chosen_s))
+        credit_s = (
+            min(1.0, _OTHERS_SHARE / max(1, len(self._others)))
+            * (beside_chosen_s - self._available_s)
+            / (1 + _OTHERS_SHARE)
+        )
+        reserved_s = 0.0
         for other in sorted(self._others, key=lambda entrant: entrant.request_s):
-            needed_s += other.least_s(budget.least)
-            if needed_s > self._available_s:
-                self._refused.add(other)
+            least_s = other.least_s(budget.least)
+            reserved_s += max(0.0, least_s - max(0.0, credit_s))
+            if reserved_s <= self._available_s:
+                other.allowed_s = least_s
+        self._share = min(1.0, _OTHERS_SHARE / max(1, sum(other.allowed_s > 0 for other in self._others)))
 
     def go(self) -> Measured:
         self._progress.start("verifying", self._budget.duration_s or self._budget.requests)
@@ -205,7 +215,7 @@ class _Run:
             samples=tuple(tuple(entrant.samples) for entrant in self._entrants),
             request_s=tuple(entrant.request_s for entrant in self._entrants),
             available_s=self._available_s,
-            refused=frozenset(i for i, entrant in enumerate(self._entrants) if entrant in self._refused),
+            refused=frozenset(i for i, entrant in enumerate(self._entrants) if i and not entrant.allowed_s),
             stopped=stopped,
             measuring_s=self._clock() - self._started,
         )
@@ -230,10 +240,10 @@ class _Run:
         return max(by_requests, self._elapsed_s / duration_s if duration_s else 0.0)
 
     def _is_owed(self, other: _Entrant, *, done: float) -> bool:
-        """Whether it lags behind the fewest requests, spread over the run, and there is time reserved for it."""
+        """Whether it lags behind the fewest requests, spread over the run, and may still take time for them."""
         least = self._budget.least
         pace = min(least, 1 + int(least * done))
-        return other not in self._refused and len(other.samples) < pace and self._reserve_s > 0
+        return len(other.samples) < pace and other.taken_s < other.allowed_s
 
     def _due(self) -> list[_Entrant]:
         done, duration_s = self._done(), self._budget.duration_s
@@ -241,26 +251,17 @@ class _Run:
         return [
             other
             for other in self._others
-            if self._is_owed(other, done=done)
-            or (other not in self._refused and other.turn_s <= min(other.credit_s, left_s))
+            if self._is_owed(other, done=done) or (other.allowed_s and other.turn_s <= min(other.credit_s, left_s))
         ]
 
     def _round(self, number: int, entrants: list[_Entrant]) -> None:
         for entrant in (entrants[place] for place in self._order.permutation(len(entrants))):
-            owed = entrant is not self._chosen and self._is_owed(entrant, done=self._done())
             taken_s = self._turn(entrant, number)
+            entrant.taken_s += taken_s
+            entrant.credit_s -= taken_s
             if entrant is self._chosen:
-                self._share_out(taken_s)
-            elif owed:
-                self._reserve_s -= taken_s
-            else:
-                entrant.credit_s -= taken_s
-
-    def _share_out(self, chosen_s: float) -> None:
-        affordable = [other for other in self._others if other not in self._refused]
-        for other in affordable:
-            credit_s = other.credit_s + chosen_s * min(1.0, _OTHERS_SHARE / len(affordable))
-            other.credit_s = min(credit_s, 2 * other.turn_s)
+                for other in self._others:
+                    other.credit_s = min(other.credit_s + self._share * taken_s, 2 * other.turn_s)
 
     def _turn(self, entrant: _Entrant, number: int) -> float:
         """The requests of one turn; how long they took, in seconds."""

@@ -214,10 +214,14 @@ def _sorted_out(
 
 
 def verdict_of(verification: Verification) -> Verdict:
-    """Within tolerance by the raw error; otherwise "cannot tell" when a machine has changed by more than half of it."""
+    """Within tolerance by the raw error; otherwise "cannot tell" when the machines explain more than half of it.
+
+    They do when one has changed since it was profiled, or other work took the device's cores.
+    """
     if abs(verification.chosen.error) <= verification.tolerance:
         return "within tolerance"
-    return "cannot tell" if verification.drift > verification.tolerance / 2 else "out of tolerance"
+    disturbed = max(verification.drift, verification.waited)
+    return "cannot tell" if disturbed > verification.tolerance / 2 else "out of tolerance"
 
 
 def _check_executable(plan: Plan, options: Iterable[Option], graph: ModelGraph) -> None:

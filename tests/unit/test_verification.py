@@ -11,6 +11,7 @@ from offload.artifacts.link import Link
 from offload.artifacts.plan import Limits
 from offload.artifacts.verification import Drift, LeftOut, Verification
 from offload.errors import OffloadError
+from offload.reports.render import render
 from offload.verification.execute import output_error
 from offload.verification.verify import maybe_forbidden, options_by_role, plan_link, verdict_of
 from tests import synthetic
@@ -34,6 +35,19 @@ def test_a_machine_that_changed_is_no_ground_for_a_verdict() -> None:
     changed = synthetic.verification(factor=1.33, device_drift=SLOWER, server_drift=SLOWER)
     assert verdict_of(changed) == "cannot tell"
     assert changed.drift == pytest.approx(0.33)
+
+
+def test_cores_taken_by_other_work_are_no_ground_for_a_verdict() -> None:
+    made = synthetic.verification(factor=1.33, device_drift=STILL)
+    assert verdict_of(made) == "out of tolerance"
+    waiting = tuple(dataclasses.replace(one, waited_s=0.2 * one.latency_s) for one in made.chosen.samples)
+    disturbed = synthetic.verification(
+        factor=1.33, device_drift=STILL, chosen=dataclasses.replace(made.chosen, samples=waiting)
+    )
+    assert disturbed.waited == pytest.approx(0.2)
+    assert verdict_of(disturbed) == "cannot tell"
+    text = render(disturbed.model_copy(update={"verdict": "cannot tell"}), "table")
+    assert "Verdict: cannot tell, other work took the device's cores for 20.0 % of a request" in text
 
 
 def with_chosen(place: str, **changes: object) -> Verification:
