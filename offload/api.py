@@ -99,7 +99,7 @@ class PlanRequest:
     link: Path | None = None
     """A measured link; None without `uplink_bps` takes the newest one in the workspace."""
     target: Target = "latency"
-    planner: str = "neurosurgeon"
+    planner: str = "mincut"
     device_slowdown: float = 1.0
     device_load: float = 1.0
     """Computing takes this many times longer on the device, because other work runs there."""
@@ -258,12 +258,14 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
                     device_hash=device.content_hash,
                     server_hash=server.content_hash,
                     battery_j=request.battery_j,
+                    pareto=request.pareto,
                     warnings=warnings,
                 )
             )
         except VerdictError as refusal:
             refusals.append(refusal)
-            progress.note(f"server {spec}: {refusal.message}")
+            if len(specs) > 1:
+                progress.note(f"server {spec}: {refusal.message}")
     if not plans:
         raise refusals[0]
     return best_plan(plans)

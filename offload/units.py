@@ -130,6 +130,8 @@ def format_energy(joules: float) -> str:
         return f"{joules / 1e3:.1f} kJ"
     if abs(joules) >= 1:
         return f"{joules:.2f} J"
+    if abs(joules) < 1e-3:
+        return f"{joules * 1e6:.3g} µJ"
     return f"{joules * 1e3:.3g} mJ"
 
 

@@ -59,7 +59,12 @@ def plan(
         ),
     ] = None,
     target: Annotated[Target, typer.Option(help="What to make best.")] = Target.LATENCY,
-    planner: Annotated[str, typer.Option(metavar="NAME", help="The algorithm: neurosurgeon.")] = "neurosurgeon",
+    planner: Annotated[
+        str, typer.Option(metavar="NAME", help="The algorithm: mincut is exact, neurosurgeon as in the paper.")
+    ] = "mincut",
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="List the options that none beats in both latency and energy.")
+    ] = False,
     max_latency: Annotated[
         str | None, typer.Option(metavar="TIME", help="Limit: the most a request may take, as 50ms.")
     ] = None,
@@ -120,6 +125,7 @@ def plan(
         link=existing_file(link, "--link"),
         target=target.value,
         planner=planner,
+        pareto=pareto,
         max_latency_s=_given(parse_duration, max_latency),
         max_energy_j=_given(parse_energy, max_energy),
         device_memory_bytes=_given(parse_size, device_memory),

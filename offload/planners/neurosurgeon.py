@@ -15,7 +15,8 @@ from offload.planners.constraints import infeasible, limits_of, within
 from offload.planners.costs import make_option
 from offload.planners.ideals import table_of
 from offload.planners.legality import legality
-from offload.planners.objective import objective
+from offload.planners.mincut import MOST_OPTIONS, largest_sum
+from offload.planners.objective import objective, objective_costs
 
 
 class Neurosurgeon:
@@ -24,7 +25,7 @@ class Neurosurgeon:
     name = "neurosurgeon"
 
     def rank(self, problem: Problem) -> Ranking:
-        """Every prefix cut at the borders of both sides' kernels that keeps to the constraints; see `Planner.rank`."""
+        """The best prefix cuts at the borders of both sides' kernels that keep to the constraints; see `Planner`."""
         legal, limits = legality(problem), limits_of(problem)
         cuts = [cut for cut in prefix_cuts(problem.graph) if legal.allows(cut.device)]
         if not cuts:
@@ -36,6 +37,8 @@ class Neurosurgeon:
         allowed = within(limits, table)
         if not allowed.any():
             raise infeasible(limits, table, which="any prefix cut")
-        options = [make_option(problem, cuts[number]) for number in allowed.nonzero()[0]]
+        values = largest_sum(objective_costs(problem), table)
+        best = sorted(allowed.nonzero()[0].tolist(), key=lambda cut: float(values[cut]))[:MOST_OPTIONS]
+        options = [make_option(problem, cuts[number]) for number in best]
         options.sort(key=lambda option: objective(problem, option))
         return Ranking(options=tuple(options), exact=False, considered=table.size, notes=legal.notes)

@@ -15,6 +15,8 @@ from offload.planners.base import Planner, Problem, check_energy, check_problem
 from offload.planners.costs import make_option
 from offload.planners.mincut import MinCut
 from offload.planners.neurosurgeon import Neurosurgeon
+from offload.planners.pareto import pareto_front
+from offload.planners.thresholds import policy
 
 PLANNERS: dict[str, Planner] = {MinCut.name: MinCut(), Neurosurgeon.name: Neurosurgeon()}
 _ALTERNATIVES = 5
@@ -39,6 +41,7 @@ def make_plan(
     device_hash: str,
     server_hash: str,
     battery_j: float | None = None,
+    pareto: bool = False,
     warnings: Sequence[str] = (),
 ) -> Plan:
     """The plan for a problem.
@@ -49,6 +52,7 @@ def make_plan(
         device_hash: SHA-256 of the device's profile document.
         server_hash: SHA-256 of the server's profile document.
         battery_j: Energy of a full battery, to tell how many requests it lasts for.
+        pareto: Whether to list the options that no other beats in both latency and energy.
         warnings: What the caller assumed, to stand before the plan's own warnings.
 
     Raises:
@@ -60,6 +64,7 @@ def make_plan(
         check_energy(problem, "--battery")
     ranking = planner.rank(problem)
     chosen, *others = ranking.options
+    front = pareto_front(problem) if pareto else None
     device_only = _baseline(problem, range(len(problem.graph.layers)))
     return Plan.create(
         model=problem.device.model,
@@ -79,11 +84,13 @@ def make_plan(
         exact=ranking.exact,
         legal_cuts=ranking.legal_cuts,
         bound=ranking.bound,
-        notes=ranking.notes,
+        notes=(*ranking.notes, *(front.notes if front else ())),
+        policy=policy(problem),
         warnings=(*warnings, *_warnings(problem)),
         paper_energy=problem.paper_energy,
         limits=_limits(problem),
         paper_choice=_paper_choice(problem, chosen) if planner.name != Neurosurgeon.name else None,
+        pareto=front.options if front else (),
         battery_j=battery_j,
         requests_per_charge=None if battery_j is None else requests_per_charge(battery_j, chosen),
         cold_start=_cold_start(problem, chosen, device_only),

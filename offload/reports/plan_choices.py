@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 
 from offload.artifacts.plan import Option, Party, Plan
 from offload.artifacts.policy import PolicyRow
@@ -130,22 +129,20 @@ def _pareto(plan: Plan) -> Section:
 
 
 def _policy(plan: Plan) -> list[Section]:
+    """What is best at other rates, at the load of the plan, and at other loads, at the rate of the plan."""
     if plan.policy is None:
         return []
-    by_uplink, by_load = plan.policy.by_uplink, plan.policy.by_load
-    several = len({row.least_server_load for row in by_uplink}) > 1
-    rows: list[tuple[Cell, ...]] = []
-    for load, group in groupby(by_uplink, key=lambda row: row.least_server_load):
-        of_load = list(group)
-        for row in of_load:
-            words = _range(row.slowest_uplink_bps, row.fastest_uplink_bps, _ends(of_load, "uplink_bps"), "bit/s")
-            rows.append((words, *((f"{load:g}×",) if several else ()), row.words))
-    loads = _ends(by_load, "server_load")
+    load = plan.server.load
+    by_load = plan.policy.by_load
+    by_uplink = [row for row in plan.policy.by_uplink if row.least_server_load <= load <= row.most_server_load]
+    rates, loads = _ends(by_uplink, "uplink_bps"), _ends(by_load, "server_load")
     return [
         Section(
             title="When the rate changes",
-            columns=("uplink", *(("server load",) if several else ()), "best"),
-            rows=tuple(rows),
+            columns=("uplink", "best"),
+            rows=tuple(
+                (_range(row.slowest_uplink_bps, row.fastest_uplink_bps, rates, "bit/s"), row.words) for row in by_uplink
+            ),
             lines=plan.policy.notes,
         ),
         Section(
@@ -153,9 +150,7 @@ def _policy(plan: Plan) -> list[Section]:
             columns=("server load", "best"),
             rows=tuple(
                 (_range(row.least_server_load, row.most_server_load, loads, "times"), row.words) for row in by_load
-            )
-            if len(by_load) > 1
-            else (),
+            ),
         ),
     ]
 

@@ -65,7 +65,7 @@ def test_plan_passes_on_every_option(run: Run, answer: Answer, tmp_path: Path) -
     outcome = run(
         *("plan", "--profile", str(profile), "--server", "t4", "--bw", "56MB/s", "--down", "20mbps", "--rtt", "4ms"),
         *("--target", "energy", "--radio", "lte", "--emulate-slowdown", "8", "--planner", "neurosurgeon"),
-        *("--server", "10.0.0.1:8001", "--server-load", "3", "--device-load", "1.5", "--paper-energy"),
+        *("--pareto", "--server", "10.0.0.1:8001", "--server-load", "3", "--device-load", "1.5", "--paper-energy"),
         *("--battery", "3000mAh,3.85V", "--max-latency", "50ms", "--max-energy", "200mJ", "--device-memory", "512MiB"),
         *("--server-memory", "2GB", "--pin", "conv1=device", "--pin", "a=b=server", "--private-depth", "conv1"),
     )
@@ -76,7 +76,7 @@ def test_plan_passes_on_every_option(run: Run, answer: Answer, tmp_path: Path) -
             target="energy", radio="lte", device_slowdown=8.0, planner="neurosurgeon", server_load=3.0,
             device_load=1.5, paper_energy=True, battery_j=pytest.approx(41_580.0), max_latency_s=0.05,
             max_energy_j=pytest.approx(0.2), device_memory_bytes=512 * 1024**2, server_memory_bytes=2_000_000_000,
-            pins={"conv1": "device", "a=b": "server"}, private_depth="conv1",
+            pins={"conv1": "device", "a=b": "server"}, private_depth="conv1", pareto=True,
         )
     ]  # fmt: skip
 
@@ -212,10 +212,19 @@ def test_models_lists_the_zoo(run: Run) -> None:
     assert outcome.code == 0
     assert "resnet50" in outcome.out
     assert "3×224×224" in outcome.out
-    listed = json.loads(run("models", "--json").out)
-    assert {"name": "resnet18", "input_shape": "3x224x224"}.items() <= next(
-        entry for entry in listed if entry["name"] == "resnet18"
-    ).items()
+    assert max(map(len, run("models").out.splitlines())) <= 100
+    listed = {entry["name"]: entry for entry in json.loads(run("models", "--json").out)}
+    assert len(listed) == 22
+    assert listed["resnet18"] == {
+        "name": "resnet18",
+        "input_shape": "3x224x224",
+        "input_dtype": "float32",
+        "layers": 49,
+        "parameters": 11_689_512,
+        "flops": 3_633_038_848,
+        "description": "ResNet-18",
+    }
+    assert listed["gru_tagger"]["input_dtype"] == "int64"
 
 
 def test_plan_for_real_from_the_newest_profile(run: Run, home: Path) -> None:
@@ -301,6 +310,59 @@ def test_a_link_and_a_rate_exclude_each_other(run: Run, tmp_path: Path) -> None:
         outcome = run("plan", "--link", str(path), *extra)
         assert outcome.code == 2
         assert "belong to --bw" in outcome.error
+
+
+@pytest.mark.parametrize(
+    ("limit", "error"),
+    [
+        (("--max-latency", "1ms"), "1.00 ms"),
+        (("--device-memory", "1B", "--server-memory", "1B"), "1 B"),
+        (("--max-energy", "1mJ"), "1 mJ"),
+    ],
+)
+def test_a_plan_that_cannot_be_says_which_limit_binds_and_by_how_much(
+    run: Run, home: Path, limit: tuple[str, ...], error: str
+) -> None:
+    Workspace(home).save(synthetic.profile(power_w=3.2, idle_power_w=1.0), name="toy")
+    for servers in ((), ("--server", "t4", "--server", "tesla-k40")):
+        outcome = run("plan", "--bw", "1mbps", *servers, *limit)
+        assert outcome.code == 4
+        assert outcome.out == ""
+        assert error in outcome.error
+        assert outcome.hint
+        assert list(home.glob("*.plan.json")) == []
+
+
+def test_pins_and_privacy_are_kept_to_and_told(run: Run, home: Path) -> None:
+    Workspace(home).save(synthetic.profile(), name="toy")
+    pinned = run("plan", "--bw", "1mbps", "--pin", "layer2=server", "--json")
+    assert pinned.code == 0, pinned.err
+    plan = json.loads(pinned.out)
+    assert plan["limits"]["pins"] == {"layer2": "server"}
+    assert 2 not in plan["chosen"]["device_layers"]
+    private = json.loads(run("plan", "--bw", "10gbps", "--private-depth", "layer0", "--json").out)
+    assert private["limits"]["private_depth"] == "layer0"
+    assert 0 in private["chosen"]["device_layers"]
+    assert private["chosen"]["sends"] != [] or private["chosen"]["place"] == "device"
+
+
+def test_the_front_of_latency_against_energy(run: Run, home: Path) -> None:
+    Workspace(home).save(synthetic.profile(power_w=0.1, idle_power_w=0.05), name="toy")
+    outcome = run("plan", "--bw", "10mbps", "--rtt", "2ms", "--pareto", "--json")
+    assert outcome.code == 0, outcome.err
+    front = [option["breakdown"] for option in json.loads(outcome.out)["pareto"]]
+    assert len(front) > 1
+    assert [each["latency_s"]["value"] for each in front] == sorted(each["latency_s"]["value"] for each in front)
+    text = run("plan", "--bw", "10mbps", "--rtt", "2ms", "--pareto")
+    assert "no option beats these in both" in text.out
+    assert "pareto 1," in run("plan", "--bw", "10mbps", "--pareto", "--format", "csv").out
+
+
+def test_the_policy_table_is_in_the_artifact_and_shown(run: Run, home: Path) -> None:
+    Workspace(home).save(synthetic.profile(), name="toy")
+    rows = json.loads(run("plan", "--bw", "10mbps", "--json").out)["policy"]["by_uplink"]
+    assert {tuple(row["device_layers"]) for row in rows} >= {(), (0, 1, 2)}
+    assert "Mbit/s up" in run("plan", "--bw", "10mbps").out
 
 
 @pytest.mark.parametrize("option", ["--pin", "--private-depth"])

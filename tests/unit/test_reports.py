@@ -458,7 +458,7 @@ def test_a_pipe_in_a_name_does_not_break_markdown() -> None:
     )
     report = models_report([network])
     assert "| a\\|b | 3×4 ids | 2 | 5 | 6.0 kFLOP | x |" in render_report(report, "md")
-    assert json.loads(render_report(report, "json")) == [asdict(network) | {"input_shape": "3x4"}]
+    assert json.loads(render_report(report, "json")) == [dataclasses.asdict(network) | {"input_shape": "3x4"}]
 
 
 def test_colours_only_when_asked_for_and_markup_in_names_is_left_alone() -> None:

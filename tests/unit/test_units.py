@@ -142,6 +142,7 @@ def test_prefixes_are_powers_of_a_thousand(number: float) -> None:
         (units.format_energy(0.134), "134 mJ"),
         (units.format_energy(2.5), "2.50 J"),
         (units.format_energy(41_580), "41.6 kJ"),
+        (units.format_energy(0.0000461), "46.1 µJ"),
         (units.format_flops(8.2e9), "8.2 GFLOP"),
         (units.format_flops(12), "12 FLOP"),
     ],
