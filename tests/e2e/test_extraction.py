@@ -15,15 +15,10 @@ from offload.graph.model_graph import ModelGraph
 from offload.models.extraction import Extractor
 from offload.models.load import LoadedModel, load_model
 from offload.models.segments import OnnxSegment
-from offload.models.zoo.catalogue import CATALOGUE
 from tests.light_models import LARGE, LIGHT_MODELS, light_model_path
+from tests.zoo_networks import QUICK
 
 Values = dict[str, NDArray[np.generic]]
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 def run(onnx: bytes, feeds: Values) -> Values:
@@ -38,8 +33,12 @@ def run(onnx: bytes, feeds: Values) -> Values:
 
 def random_feeds(graph: ModelGraph) -> Values:
     generator = np.random.default_rng(1)
+    tensors = [graph.tensor_by_name[name] for name in graph.inputs]
     return {
-        name: generator.standard_normal(graph.tensor_by_name[name].shape, dtype=np.float32) for name in graph.inputs
+        tensor.name: generator.integers(1000, size=tensor.shape)  # ids
+        if tensor.dtype == "int64"
+        else generator.standard_normal(tensor.shape, dtype=np.float32)
+        for tensor in tensors
     }
 
 
@@ -64,6 +63,9 @@ def assert_divides(model: LoadedModel, cuts: Sequence[Cut]) -> None:
     for cut in cuts:
         divided = run_divided(extractor, model.graph, cut, feeds)
         for name, expected in whole.items():
+            if np.issubdtype(expected.dtype, np.integer):  # the likeliest class
+                assert np.array_equal(divided[name], expected)
+                continue
             scale = float(np.abs(expected).max())
             assert np.isfinite(scale)
             assert scale > 0
@@ -76,7 +78,7 @@ def choose(graph: ModelGraph, count: int) -> list[Cut]:
     prefixes = list(prefix_cuts(graph))
     inner = prefixes[1:-1]
     chosen = [prefixes[0], prefixes[-1], max(inner, key=lambda cut: len(cut.crossing))]
-    chosen += [inner[round(len(inner) * (step + 0.5) / count)] for step in range(count)]
+    chosen += [inner[int(len(inner) * (step + 0.5) / count)] for step in range(count)]
     rightmost = set(range(len(graph.layers)))
     for index in reversed(range(len(graph.layers) * 2 // 3, len(graph.layers))):  # drop every other sink
         if index % 2 and not any(
@@ -86,10 +88,34 @@ def choose(graph: ModelGraph, count: int) -> list[Cut]:
     return [*chosen, make_cut(graph, rightmost)]
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", QUICK)
 def test_zoo_divides(name: str, cache: Path) -> None:
     model = load_model(name, cache=cache)
     assert_divides(model, choose(model.graph, 3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["deepface", "densenet121", "inception_v3", "vit_s_16"])
+def test_slow_zoo_divides(name: str, cache: Path) -> None:
+    model = load_model(name, cache=cache)
+    assert_divides(model, choose(model.graph, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "tensor"),
+    [
+        ("gru_tagger", "gru.", "gru.gru"),
+        ("deepspeech", "recurrent4.", "recurrent4.rnn"),
+        ("transformer_encoder", "blocks.1.attn.", "blocks.1.attn.scaled_dot_product_attention.softmax"),
+    ],
+)
+def test_recurrent_and_attention_layers_are_cut_points(name: str, inside: str, tensor: str, cache: Path) -> None:
+    model = load_model(name, cache=cache)
+    prefixes = list(prefix_cuts(model.graph))
+    found = [index for index, layer in enumerate(model.graph.layers) if layer.name.startswith(inside)]
+    cuts = [prefixes[index] for index in (found[0], *(index + 1 for index in found))]
+    assert any(tensor in cut.crossing for cut in cuts)
+    assert_divides(model, cuts)
 
 
 @pytest.mark.parametrize("name", [name for name in LIGHT_MODELS if name not in LARGE])

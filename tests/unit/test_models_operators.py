@@ -30,6 +30,8 @@ def operation(op: str, inputs: list[tuple[int, ...]], output: tuple[int, ...], w
         (operation("Gemm", [(5, 2), (5, 7)], (2, 7), transA=1), "matmul", 2 * 2 * 5 * 7),
         (operation("MatMul", [(3, 2, 5), (3, 5, 7)], (3, 2, 7)), "matmul", 2 * 3 * 2 * 5 * 7),
         (operation("MatMul", [(3, 2, 5), (5, 7)], (3, 2, 7), 1), "linear", 2 * 3 * 2 * 5 * 7),
+        (operation("MatMul", [(3, 2, 5), (3, 5, 7)], (3, 2, 7), 1), "local", 2 * 3 * 2 * 5 * 7),
+        (operation("MatMul", [(3, 2, 5), (1, 5, 7)], (3, 2, 7), 1), "linear", 2 * 3 * 2 * 5 * 7),
         (operation("Einsum", [(3, 2, 5), (3, 5, 7)], (3, 2, 7), equation="bij,bjk->bik"), "matmul", 2 * 3 * 2 * 5 * 7),
         (operation("Einsum", [(3, 2, 5), (5, 7)], (3, 2, 7), equation="...j,jk->...k"), "matmul", 2 * 3 * 2 * 5 * 7),
         (operation("MaxPool", [(1, 2, 4, 4)], (1, 2, 2, 2), kernel_shape=[2, 2]), "pool", 8 * 4),
