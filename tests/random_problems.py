@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from offload.artifacts.link import Link, ProtocolSample
 from offload.artifacts.plan import Side, Target
 from offload.artifacts.profile import Profile
+from offload.environment import current_environment
 from offload.graph.cuts import Cut, make_cut
 from offload.graph.model_graph import Layer, ModelGraph, Tensor
 from offload.planners.base import Constraints, Problem
@@ -18,6 +19,7 @@ from offload.planners.costs import tears_kernel
 from offload.predictors.radios import load_radio
 from tests import synthetic
 
+_ENVIRONMENT = current_environment()
 _SIZES = (1, 10, 1_000, 20_000, 300_000)
 
 
@@ -67,7 +69,7 @@ def profile(rng: random.Random, of: ModelGraph, scale: float) -> Profile:
     ]  # fmt: skip
     return synthetic.profile(
         of, times, groups=groups, rounds=1, power_w=rng.uniform(0.5, 10), idle_power_w=rng.uniform(0.1, 1),
-        protocol=tuple(samples) if rng.random() < 0.5 else (),
+        protocol=tuple(samples) if rng.random() < 0.5 else (), environment=_ENVIRONMENT,
     )  # fmt: skip
 
 

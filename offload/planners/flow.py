@@ -51,7 +51,7 @@ class FlowNetwork:
             Whether each node is on the source's side; shape (nodes,).
         """
         import numpy as np
-        from scipy.sparse import csr_array
+        from scipy.sparse import coo_array, csr_array
         from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
         left = np.zeros(len(self._pairs), dtype=np.int64)
@@ -71,8 +71,9 @@ class FlowNetwork:
                 break
             # What remains is less than one unit of this round for each arc of the cut.
             shift = max(0, shift + len(self._where).bit_length() - _ROUND_BITS)
-        open_arcs = csr_array(((left > 0).astype(np.int8), self._columns, self._starts), shape=shape)
-        open_arcs.eliminate_zeros()
+        still_open = self._pairs[left > 0]
+        backwards = (still_open % self._nodes, still_open // self._nodes)
+        reaching = coo_array((np.ones(len(still_open), dtype=np.int8), backwards), shape=shape).tocsr()
         side = np.ones(self._nodes, dtype=np.bool_)
-        side[breadth_first_order(open_arcs.T.tocsr(), self._sink, return_predecessors=False)] = False
+        side[breadth_first_order(reaching, self._sink, return_predecessors=False)] = False
         return side
