@@ -165,5 +165,14 @@ def _intention(request: api.ProfileRequest, destination: Path) -> str:
         f"would profile {request.model}, batch {request.batch}, {where} with {threads}\n"
         f"until the 95 % interval is within {request.precision * 100:g} % of the median either way, "
         f"or for {format_duration(request.max_time_s)} at most, beside loading the model\n"
+        f"{_energy(request)}"
         f"and write the profile to {destination}\n"
     )
+
+
+def _energy(request: api.ProfileRequest) -> str:
+    if request.power_w is not None:
+        return f"with its energy modelled from {request.power_w:g} W\n"
+    if request.meter == "none" or request.on:
+        return ""
+    return f"then its energy by --meter {request.meter or 'auto'}, for about half as long, if there is such a meter\n"
