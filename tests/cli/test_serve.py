@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from offload.artifacts.profile import Profile
+from offload.serving.embedded import EmbeddedServer
+from offload.serving.own_models import OwnModel
+from offload.serving.server import ServeSettings
 from tests.cli.conftest import ROOT, Run
 
 TINY = ("--model", "tests.tiny_torch:branches", "--input", "x=2x8")
@@ -72,3 +76,28 @@ def test_it_says_how_to_profile_its_model(home: Path) -> None:
         finally:
             server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=30) == 0
+
+
+@pytest.mark.slow
+def test_a_torch_model_is_profiled_planned_and_verified_on_a_server_of_its_own(run: Run, tmp_path: Path) -> None:
+    spec, inputs = "tests.tiny_torch:branches", {"x": (2, 8)}
+    torch_here = ("profile", spec, "--input", "x=2x8", "--runtime", "torch", "--max-time", "1s")
+    own = OwnModel(spec=spec, inputs=inputs)
+    with EmbeddedServer(threads=1, settings=ServeSettings(models=(own,))) as server:
+        there = run(*torch_here, "--on", server.address, "-o", str(tmp_path / "server.json"))
+        assert there.code == 0, there.err
+        assert Profile.load(tmp_path / "server.json").runtime.name == "torch"
+        assert run(*torch_here, "--threads", "1", "-o", str(tmp_path / "device.json")).code == 0
+        plan = str(tmp_path / "plan.json")
+        planned = run(
+            *("plan", "--profile", str(tmp_path / "device.json"), "--server", server.address, "--bw", "450mbps"),
+            *("-o", plan),
+        )
+        assert planned.code == 0, planned.err
+        verified = run("verify", plan, "--server", server.address, "--requests", "3")
+        assert verified.code in (0, 4), verified.err  # a tiny model's times say nothing; that it ran does
+        assert "server-only" in verified.out
+        other = run(*torch_here[:2], "--input", "x=3x8", *torch_here[4:], "--on", server.address)
+    assert other.code == 1
+    assert "is asked for, this server was started with branches" in other.error
+    assert "offload serve --model" in other.hint
