@@ -281,6 +281,13 @@ class Profile(Artifact):
         return None if self.power_w is None else time_s.scaled(self.power_w)
 
     @cached_property
+    def group_energies_j(self) -> tuple[float, ...] | None:
+        """Gross joules of each group in one run; None when `energy_of` knows none."""
+        found = [self.energy_of([group]) for group in range(len(self.groups))]
+        known = tuple(energy.value for energy in found if energy is not None)
+        return known if len(known) == len(found) else None
+
+    @cached_property
     def energy_shares(self) -> GroupShares | None:
         """How the measured energy divides over the groups; None when none was measured."""
         return None if self.energy is None else GroupShares(self.energy, self.group_kinds, self.group_medians_s)

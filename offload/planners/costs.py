@@ -205,7 +205,7 @@ def _latency_costs(problem: Problem) -> LinearCosts:
 
 def _energy_costs(problem: Problem) -> LinearCosts:
     link, radio, idle_w = problem.link, problem.radio, _idle_w(problem)
-    joules = _group_energies(problem.device)
+    joules = problem.device.group_energies_j
     if radio is None or joules is None or (idle_w is None and not problem.paper_energy):
         raise ValueError("a figure for the energy is missing; check_problem refuses it then")
     device = _layer_costs(problem.device, joules, problem.device_slowdown)
@@ -259,12 +259,6 @@ def _device_s(problem: Problem) -> tuple[float, ...]:
 
 def _server_s(problem: Problem) -> tuple[float, ...]:
     return _layer_costs(problem.server, problem.server.group_medians_s.tolist(), problem.server_load)
-
-
-def _group_energies(profile: Profile) -> list[float] | None:
-    found = [profile.energy_of([group]) for group in range(len(profile.groups))]
-    known = [estimate.value for estimate in found if estimate is not None]
-    return known if len(known) == len(found) else None
 
 
 def _layer_costs(profile: Profile, costs: Sequence[float], factor: float) -> tuple[float, ...]:
