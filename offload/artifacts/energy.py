@@ -48,7 +48,7 @@ class ProfileEnergy:
     sensor_period_s: Positive
     """How often the sensor's figure changes, as measured; every window is long against it."""
     idle: tuple[EnergyWindow, ...]
-    """With the model loaded and nothing running."""
+    """With the model loaded and nothing running, soon after it ran: as while a request waits for its answer."""
     whole: tuple[EnergyWindow, ...]
     """The whole model, run after run."""
     groups: tuple[GroupEnergy, ...]

@@ -41,7 +41,8 @@ class GroupShares:
         count = len(kinds)
         self._power_w = np.zeros(count)
         self._own_w, self._common_w = np.zeros(count), np.zeros(count)
-        self._common: list[str] = [""] * count
+        every_kind = list(dict.fromkeys(kinds))
+        self._kind = np.array([every_kind.index(kind) for kind in kinds])
         for number, kind in enumerate(kinds):
             powers = by_kind.get(kind, ())
             if number in known:
@@ -50,11 +51,9 @@ class GroupShares:
             elif powers:
                 self._power_w[number] = sum(powers) / len(powers)
                 self._own_w[number], self._common_w[number] = within, within / len(powers) ** 0.5
-                self._common[number] = kind
             else:
                 # A kind of which nothing is known may be off as a whole: all of it is in common.
                 self._power_w[number], self._common_w[number] = whole.value, between
-                self._common[number] = kind
         self._raw_j = self._power_w * times_s
 
     @property
@@ -88,15 +87,14 @@ class GroupShares:
 
     def _relative(self, some: NDArray[np.bool_]) -> float:
         """Half width of the powers' interval for some groups together, as a fraction of their joules."""
+        import numpy as np
+
         joules = float(self._raw_j[some].sum())
         if not joules:
             return 0.0
-        squares = float(((self._own_w * self._times_s)[some] ** 2).sum())
-        shared: dict[str, float] = {}
-        for number in some.nonzero()[0]:
-            kind = self._common[number]
-            shared[kind] = shared.get(kind, 0.0) + float(self._common_w[number] * self._times_s[number])
-        return float((squares + sum(each**2 for each in shared.values())) ** 0.5) / joules
+        own = self._own_w * self._times_s * some
+        common = np.bincount(self._kind, weights=self._common_w * self._times_s * some)
+        return float(((own**2).sum() + (common**2).sum()) ** 0.5) / joules
 
 
 def _spreads(by_kind: Mapping[str, Sequence[float]], whole_w: float, idle_w: float) -> tuple[float, float]:

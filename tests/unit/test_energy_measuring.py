@@ -7,9 +7,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from offload.artifacts.energy import EnergyWindow, GroupEnergy, ProfileEnergy
+from offload.artifacts.energy_shares import GroupShares
+from offload.artifacts.estimate import Estimate
 from offload.artifacts.profile import Profile
 from offload.errors import OffloadError
 from offload.profilers.energy.base import MeterLostError
@@ -268,3 +271,33 @@ def test_a_profile_without_energy_fields_still_loads() -> None:
 
 def test_the_power_of_a_window() -> None:
     assert EnergyWindow(runs=1, seconds=2.0, gross_j=5.0).power_w == 2.5
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    """Random machines: each kind has a power, each group its own around it; a few groups of each kind are measured."""
+    generator = np.random.default_rng(0)
+    kinds = ["conv"] * 10 + ["linear"] * 5 + ["pool"] * 4 + ["norm"] * 5
+    held = asked = 0
+    for _ in range(150):
+        times_s = generator.uniform(0.001, 0.02, len(kinds))
+        of_kind = {kind: generator.uniform(80, 300) for kind in sorted(set(kinds))}
+        power_w = np.array([of_kind[kind] for kind in kinds]) * np.exp(generator.normal(0, 0.1, len(kinds)))
+        joules = power_w * times_s
+        chosen = choose_groups(kinds, times_s.tolist(), int(generator.integers(5, 12)))
+        energy = ProfileEnergy(
+            source="counter",
+            sensor="x",
+            sensor_period_s=1e-3,
+            idle=(EnergyWindow(runs=0, seconds=1.0, gross_j=40.0),),
+            whole=(EnergyWindow(runs=10, seconds=10 * times_s.sum(), gross_j=10 * joules.sum()),),
+            groups=tuple(
+                GroupEnergy(group=n, windows=(EnergyWindow(runs=1, seconds=1.0, gross_j=power_w[n]),)) for n in chosen
+            ),
+        )
+        shares = GroupShares(energy, kinds, times_s)
+        for _ in range(4):
+            some = generator.permutation(len(kinds))[: generator.integers(1, len(kinds))].tolist()
+            estimate = shares.joules_of(some, Estimate.exactly(float(times_s[some].sum())))
+            held += holds(estimate.low, joules[some].sum(), estimate.high)
+            asked += 1
+    assert held / asked >= 0.93

@@ -44,7 +44,7 @@ class JetsonMeter:
         """
         rails = _rails(root)
         if not rails:
-            raise NoMeterError(f"no INA3221 rail under {root}", hint="another --meter, or declare --power")
+            raise NoMeterError(f"no INA3221 rail under {root}", hint="choose another --meter, or declare --power")
         whole = [name for name in _WHOLE_MODULE if name in rails][:1]
         names = whole or list(rails)
         self._watts = [rails[name] for name in names]
@@ -53,7 +53,7 @@ class JetsonMeter:
         try:
             self._power_w()
         except MeterLostError as error:
-            raise NoMeterError(error.message, hint="another --meter, or declare --power") from error
+            raise NoMeterError(error.message, hint="choose another --meter, or declare --power") from error
 
     def reading(self) -> float:
         """See `Meter.reading`."""
@@ -97,7 +97,8 @@ def _rails(root: Path) -> dict[str, Watts]:
                 )
     except OSError as error:
         raise NoMeterError(
-            f"the power rails under {root} cannot be read: {error.strerror}", hint="another --meter, or declare --power"
+            f"the power rails under {root} cannot be read: {error.strerror}",
+            hint="choose another --meter, or declare --power",
         ) from error
     return found
 

@@ -27,7 +27,7 @@ _SHORTEST_S = 0.5
 _LOOKS = 20
 """The device is let go of at least so often in a window, to look at the clock."""
 _WARM_UP = 0.2
-"""Of a window: what runs before it, so that the power has settled."""
+"""Of a window: what runs, or rests, before it, so that the power has settled."""
 _IDLE_WINDOWS = 3
 _PASSES = 3
 """As many are wanted of everything, to see how it spreads."""
@@ -135,6 +135,7 @@ def measure_energy(
     started = watch.now()
     progress.start("measuring energy", _IDLE_WINDOWS + _PASSES * (1 + len(groups)))
     try:
+        watch.sleep(_WARM_UP * length_s)
         idle = [_step(progress, _idle_window(meter, length_s, watch)) for _ in range(_IDLE_WINDOWS)]
         wholes: list[EnergyWindow] = []
         apart: dict[int, list[EnergyWindow]] = {number: [] for number in groups}

@@ -34,7 +34,7 @@ class RaplMeter:
         zones = sorted(zone for zone in root.glob("intel-rapl:*") if zone.name.count(":") == 1)
         self._packages = [zone for zone in zones if _name(zone).startswith("package")]
         if not self._packages:
-            raise NoMeterError(f"no RAPL package under {root}", hint="another --meter, or declare --power")
+            raise NoMeterError(f"no RAPL package under {root}", hint="choose another --meter, or declare --power")
         for zone in self._packages:
             try:
                 read_text(zone / "energy_uj")
@@ -45,7 +45,8 @@ class RaplMeter:
                 ) from error
             except OSError as error:
                 raise NoMeterError(
-                    f"{zone / 'energy_uj'} cannot be read: {error.strerror}", hint="another --meter, or declare --power"
+                    f"{zone / 'energy_uj'} cannot be read: {error.strerror}",
+                    hint="choose another --meter, or declare --power",
                 ) from error
         self._clock = clock
         self._counters: list[CounterReader] = []
