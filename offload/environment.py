@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
+_Answer = TypeVar("_Answer")
 _PACKAGES = ("onnxruntime", "onnx", "torch", "numpy", "tritonclient", "grpcio")
 
 
@@ -24,6 +27,10 @@ class Environment:
     load_average: float | None
     """Runnable processes over the last minute when the artifact was made; None where the system has no such figure."""
     packages: dict[str, str]
+    gpus: tuple[str, ...] = ()
+    """NVIDIA GPUs by number, each with its memory; empty without one, or without a driver that answers."""
+    gpu_driver: str | None = None
+    """Version of the NVIDIA driver."""
 
 
 @cache
@@ -57,6 +64,8 @@ def current_environment() -> Environment:
         logical_cores=os.cpu_count() or 1,
         load_average=load,
         packages=packages,
+        gpus=_gpus(),
+        gpu_driver=_gpu_driver(),
     )
 
 
@@ -69,15 +78,39 @@ def physical_cores() -> int:
 
 def has_cuda_device() -> bool:
     """Whether an NVIDIA driver answers and has a GPU."""
+    return bool(_gpus())
+
+
+@cache
+def _gpus() -> tuple[str, ...]:
+    import pynvml
+
+    def describe(number: int) -> str:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+        name = pynvml.nvmlDeviceGetName(handle)
+        return f"{name}, {pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30:.0f} GiB"
+
+    return _asked_of_nvml(lambda: tuple(describe(number) for number in range(pynvml.nvmlDeviceGetCount()))) or ()
+
+
+@cache
+def _gpu_driver() -> str | None:
+    import pynvml
+
+    return _asked_of_nvml(lambda: str(pynvml.nvmlSystemGetDriverVersion()))
+
+
+def _asked_of_nvml(question: Callable[[], _Answer]) -> _Answer | None:
+    """What NVIDIA's management library answers; None where there is no driver, or it does not answer."""
     import pynvml
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        return False
+        return None
     try:
-        return bool(pynvml.nvmlDeviceGetCount())
+        return question()
     except pynvml.NVMLError:
-        return False
+        return None
     finally:
         pynvml.nvmlShutdown()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -337,13 +336,15 @@ def _layer_names(nodes: Sequence[fx.Node]) -> dict[fx.Node, str]:
     """Module path, and the operator where the module contains others or calls several: `layer3.5.conv1`, `3.5.add`."""
     paths = {node: [path for path, _ in (node.meta.get("nn_module_stack") or {}).values()] for node in nodes}
     modules = {path for stack in paths.values() for path in stack[:-1]}
-    several = Counter(stack[-1] for stack in paths.values() if stack)
+    operators: dict[str, set[str]] = {}
+    for node, stack in paths.items():
+        operators.setdefault("".join(stack[-1:]), set()).add(_operator_name(node.target))
     taken: set[str] = set()
     names: dict[fx.Node, str] = {}
     for node, stack in paths.items():
         path = stack[-1] if stack else ""
         op = _operator_name(node.target).strip("_")
-        alone = path and path not in modules and several[path] == 1
+        alone = path and path not in modules and len(operators[path]) == 1
         wanted = path if alone else ".".join(filter(None, (path, op)))
         name, count = wanted, 0
         while name in taken:

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,12 @@ from offload.models.zoo.catalogue import ZooEntry
 
 if TYPE_CHECKING:
     from torch import nn
+
+# Torch's OpenMP threads would otherwise spin for milliseconds after each run and take the core of whatever is next: the
+# network, the server's part, another runtime. A short spin bridges the gap between two kernels. OpenMP reads this once,
+# when torch is first loaded, which is always after this module.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 SEED = 0
 LIBRARIES = ("torchvision", "timm")

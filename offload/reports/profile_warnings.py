@@ -40,6 +40,16 @@ def profile_warnings(profile: Profile) -> tuple[str, ...]:
             "layers' shares are rough; fewer --threads or a larger --batch narrow the gap"
         )
     found += _energy_warnings(profile)
+    if profile.runtime.compiled:
+        found.append(
+            "the whole was compiled, its layers were timed uncompiled: the whole's time holds, the layers' shares are "
+            "rough and a part may take another time than its layers; leave out --compile to plan a cut"
+        )
+    if profile.runtime.name == "onnxruntime" and profile.runtime.device.startswith("cuda"):
+        found.append(
+            "on a GPU ONNX Runtime's profiler tells when kernels were launched, not how long they ran: the whole's "
+            "time holds, the layers' shares are rough; --runtime torch times each kernel"
+        )
     share = _share_of_other(profile)
     if share > 0:
         found.append(
