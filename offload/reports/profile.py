@@ -180,7 +180,7 @@ def _energy(profile: Profile) -> list[tuple[Cell, ...]]:
     rows: list[tuple[Cell, ...]] = []
     if energy is not None:
         rows += [
-            (f"energy, {energy.source}: {energy.sensor}", joules(energy.whole_j), interval(energy.whole_j, "J")),
+            (f"energy, {energy.source}, run after run", joules(energy.whole_j), interval(energy.whole_j, "J")),
             ("energy above idle", joules(energy.above_idle_j), interval(energy.above_idle_j, "J")),
             ("mean power", watts(energy.whole_power_w), interval(energy.whole_power_w, "W")),
             ("idle power", watts(energy.idle_power_w), interval(energy.idle_power_w, "W")),
@@ -226,7 +226,7 @@ def _energy_measuring(profile: Profile) -> tuple[tuple[Cell, ...], ...]:
     measured_s = sum(float(profile.group_medians_s[one.group]) for one in energy.groups)
     count, of = len(energy.groups), len(profile.groups)
     rows: tuple[tuple[Cell, ...], ...] = (
-        ("energy sensor's period, measured", seconds(energy.sensor_period_s)),
+        (f"measured period of {energy.sensor}", seconds(energy.sensor_period_s)),
         (f"shortest of {len(windows)} energy windows, {periods} periods", seconds(shortest_s)),
         (f"time in the {count} of {of} groups metered alone", fraction(measured_s / profile.whole.value)),
         ("energy of the groups against the whole, closed", change(shares.raw_gap)),

@@ -44,11 +44,11 @@ def table(profile: Profile) -> list[str]:
 
 def test_totals_tell_gross_net_power_idle_and_sensor() -> None:
     rows = {human(row[0]): human(row[1]) for section in profile_report(metered()).sections for row in section.rows}
-    assert rows["energy, counter: Test GPU, NVML energy counter"] == "3.00 J"
+    assert rows["energy, counter, run after run"] == "3.00 J"
     assert rows["energy above idle"] == "2.25 J"
     assert rows["mean power"] == "200 W"
     assert rows["idle power"] == "50 W"
-    assert rows["energy sensor's period, measured"] == "50.0 ms"
+    assert rows["measured period of Test GPU, NVML energy counter"] == "50.0 ms"
     assert rows["shortest of 9 energy windows, 30 periods"] == "1.50 s"
     assert rows["time in the 1 of 3 groups metered alone"] == "66.7 %"
     assert rows["energy of the groups against the whole, closed"] == "+0.0 %"
