@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from offload.artifacts.energy import EnergyWindow, GroupEnergy, ProfileEnergy
+from offload.artifacts.profile import Profile
 from offload.graph.cuts import Cut, make_cut
 from offload.planners.base import Problem
 from offload.planners.costs import linear_costs, predict, stage_costs, tears_kernel
@@ -25,6 +29,21 @@ def drawn_cut(problem: Problem, data: st.DataObject) -> Cut:
         chosen |= needed | fused
 
 
+def metered(profile: Profile, watts: list[float]) -> Profile:
+    """The profile with a meter's readings of the whole and of the first groups."""
+    whole_s = profile.whole.value
+
+    def window(power_w: float) -> EnergyWindow:
+        return EnergyWindow(runs=10, seconds=10 * whole_s, gross_j=power_w * 10 * whole_s)
+
+    energy = ProfileEnergy(
+        source="counter", sensor="a test", sensor_period_s=0.1,
+        idle=(EnergyWindow(runs=0, seconds=1.0, gross_j=0.4),) * 2, whole=(window(5.0),) * 3,
+        groups=tuple(GroupEnergy(group=group, windows=(window(power),) * 2) for group, power in enumerate(watts)),
+    )  # fmt: skip
+    return profile.model_copy(update={"energy": energy, "power_w": None})
+
+
 def torn(units: tuple[tuple[int, ...], ...], cut: Cut) -> bool:
     return any(0 < sum(index in cut.device for index in unit) < len(unit) for unit in units)
 
@@ -32,6 +51,9 @@ def torn(units: tuple[tuple[int, ...], ...], cut: Cut) -> bool:
 @settings(max_examples=300, deadline=None)
 @given(problem=synthetic.problems(), data=st.data())
 def test_the_linear_sum_is_the_objective_of_every_legal_cut(problem: Problem, data: st.DataObject) -> None:
+    if data.draw(st.booleans()):
+        watts = data.draw(st.lists(st.floats(1.0, 9.0), max_size=len(problem.device.groups)))
+        problem = dataclasses.replace(problem, device=metered(problem.device, watts))
     cut, costs = drawn_cut(problem, data), linear_costs(problem)
     assert torn(costs.units, cut) == (tears_kernel(problem.device, cut) or tears_kernel(problem.server, cut))
     if not torn(costs.units, cut):

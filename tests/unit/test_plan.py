@@ -12,9 +12,11 @@ from offload.artifacts.estimate import Estimate
 from offload.artifacts.link import Link
 from offload.artifacts.plan import Plan, requests_per_charge
 from offload.errors import OffloadError, UsageError
+from offload.graph.cuts import Cut
 from offload.graph.model_graph import ModelGraph
+from offload.planners import costs
 from offload.planners.layer_names import layer_index
-from offload.planners.plan import best_plan, load_planner
+from offload.planners.plan import PLANNERS, best_plan, load_planner, make_plan
 from offload.predictors.radios import load_radio
 from tests import synthetic
 
@@ -123,6 +125,51 @@ def test_loads_are_told_of_both_sides() -> None:
     assert (plan.device.load, plan.server.load) == (2.0, 3.0)
     assert plan.device_only.breakdown.latency_s.value == pytest.approx(0.030)
     assert plan.server_only.breakdown.server_s.value == pytest.approx(0.0045)
+
+
+def test_intervals_are_worked_out_for_the_options_kept_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = synthetic.chain(floats=[1000] * 301, flops=[1000] * 300)
+    device, server = (synthetic.profile(graph, [time] * 300) for time in (1e-3, 1e-4))
+    seen: list[Cut] = []
+    exact = costs.predict
+    monkeypatch.setattr(costs, "predict", lambda problem, cut: seen.append(cut) or exact(problem, cut))
+    for planner in PLANNERS.values():
+        seen.clear()
+        plan = make_plan(
+            synthetic.problem(device=device, server=server), planner=planner, device_hash="d", server_hash="e"
+        )
+        assert plan.considered == 301
+        assert len(seen) < 100
+
+
+def test_neurosurgeons_choice_is_kept_when_the_exact_one_is_better() -> None:
+    """Of two branches the second in order belongs here, which no prefix can give."""
+    tensor, layer = synthetic.chain().tensors[0], synthetic.chain().layers[0]
+    sizes = {"input": 1000, "there": 100_000, "here": 10, "end": 10}
+    reads = {"there": ("input",), "here": ("input",), "end": ("there", "here")}
+    graph = ModelGraph(
+        tensors=tuple(dataclasses.replace(tensor, name=name, shape=(size,)) for name, size in sizes.items()),
+        layers=tuple(
+            dataclasses.replace(layer, name=f"layer-{name}", inputs=inputs, outputs=(name,))
+            for name, inputs in reads.items()
+        ),
+        inputs=("input",),
+        outputs=("end",),
+    )
+    problem = synthetic.problem(
+        device=synthetic.profile(graph, (0.5, 0.001, 0.5)),
+        server=synthetic.profile(graph, (0.001, 0.5, 0.001)),
+        link=Link(uplink_bps=1e6, downlink_bps=1e6, rtt_s=0.0),
+    )
+    exact, paper = (
+        make_plan(problem, planner=PLANNERS[name], device_hash="d", server_hash="e")
+        for name in ("mincut", "neurosurgeon")
+    )
+    assert exact.exact
+    assert exact.chosen.device_layers == (1,)
+    assert exact.paper_choice == paper.chosen
+    assert paper.chosen.device_layers == ()
+    assert paper.paper_choice is None
 
 
 def test_a_plan_of_an_earlier_version_still_loads() -> None:
