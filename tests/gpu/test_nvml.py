@@ -8,7 +8,7 @@ from offload.environment import has_cuda_device
 from offload.profilers.energy.choose import open_meter
 from offload.profilers.energy.measure import measure_energy, sensor_period_s, window_s
 
-pytestmark = pytest.mark.skipif(not has_cuda_device(), reason="needs an NVIDIA GPU")
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not has_cuda_device(), reason="needs an NVIDIA GPU")]
 
 
 def test_work_takes_more_than_idling_and_both_sensors_agree() -> None:
