@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, FiniteFloat
+from pydantic import Field
 
 from offload.artifacts.base import MOST, Artifact, Count, Positive, Seconds
 from offload.artifacts.breakdown import Breakdown
@@ -157,6 +157,7 @@ class Plan(Artifact):
         policy: Which option is best at which bandwidth and load.
         paper_energy: Whether only the paper's two terms of energy were charged: computing and sending.
         limits: What the plan had to keep to.
+        ruled_out: Which of device-only and server-only do not keep to the limits; they are shown all the same.
         paper_choice: What Neurosurgeon's own algorithm chooses, where that is another cut.
         other_servers: What the servers that were not taken could do at best.
         pareto: The options that no other beats in both latency and energy, fastest first; empty when not asked for.
@@ -183,12 +184,13 @@ class Plan(Artifact):
     considered: int
     warnings: tuple[str, ...]
     exact: bool = False
-    legal_cuts: int | None = None
-    bound: FiniteFloat | None = None
+    legal_cuts: Count | None = None
+    bound: Seconds | None = None
     notes: tuple[str, ...] = ()
     policy: Policy | None = None
     paper_energy: bool = False
     limits: Limits = Limits()
+    ruled_out: tuple[Place, ...] = ()
     paper_choice: Option | None = None
     other_servers: tuple[Offer, ...] = ()
     pareto: tuple[Option, ...] = ()

@@ -7,12 +7,15 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from offload.artifacts.estimate import median_estimate
-from offload.artifacts.plan import ColdStart, Limits, Offer, Option, Party, Plan, requests_per_charge
+from offload.artifacts.plan import ColdStart, Limits, Offer, Option, Party, Place, Plan, requests_per_charge
 from offload.artifacts.profile import Profile
 from offload.errors import UsageError, VerdictError
 from offload.graph.cuts import make_cut
-from offload.planners.base import Planner, Problem, check_energy, check_problem
+from offload.planners.base import Constraints, Planner, Problem, check_energy, check_problem
+from offload.planners.constraints import limits_of, within
 from offload.planners.costs import make_option
+from offload.planners.ideals import table_of
+from offload.planners.legality import legality
 from offload.planners.mincut import MinCut
 from offload.planners.neurosurgeon import Neurosurgeon
 from offload.planners.pareto import pareto_front
@@ -89,6 +92,7 @@ def make_plan(
         warnings=(*warnings, *_warnings(problem)),
         paper_energy=problem.paper_energy,
         limits=_limits(problem),
+        ruled_out=_ruled_out(problem),
         paper_choice=_paper_choice(problem, chosen) if planner.name != Neurosurgeon.name else None,
         pareto=front.options if front else (),
         battery_j=battery_j,
@@ -143,6 +147,18 @@ def _limits(problem: Problem) -> Limits:
     )
 
 
+def _ruled_out(problem: Problem) -> tuple[Place, ...]:
+    if problem.constraints == Constraints():
+        return ()
+    graph, legal, limits = problem.graph, legality(problem), limits_of(problem)
+    baselines: dict[Place, frozenset[int]] = {"device": frozenset(range(len(graph.layers))), "server": frozenset()}
+    return tuple(
+        place
+        for place, layers in baselines.items()
+        if not legal.allows(layers) or not within(limits, table_of(graph, [layers])).all()
+    )
+
+
 def _paper_choice(problem: Problem, chosen: Option) -> Option | None:
     """What the paper's algorithm chooses, unless it is the same cut or none of its cuts keeps to the constraints."""
     try:
@@ -189,12 +205,21 @@ def _warnings(problem: Problem) -> tuple[str, ...]:
             )
     if not problem.device.protocol:
         found.append("the serving protocol's own cost is not in the device's profile and counts as zero: profile again")
-    radio = problem.radio
-    if radio is not None and problem.link.uplink_bps > radio.fitted_to_bps:
-        found.append(
-            f"the {radio.name} radio's power is published up to {radio.fitted_to_bps / 1e6:g} Mbit/s and held there "
-            "for the faster link: take the energy as a rough figure"
-        )
+    radio, link = problem.radio, problem.link
+    if radio is not None:
+        beyond = [
+            f"{fitted_bps / 1e6:g} Mbit/s {direction}"
+            for direction, rate_bps, fitted_bps in (
+                ("up", link.uplink_bps, radio.fitted_to_bps),
+                ("down", link.downlink_bps, radio.down_fitted_to_bps),
+            )
+            if fitted_bps is not None and rate_bps > fitted_bps
+        ]
+        if beyond:
+            found.append(
+                f"the {radio.name} radio's power is published up to {' and '.join(beyond)} and held there for the "
+                "faster link: take the energy as a rough figure"
+            )
     if radio is not None and radio.down_alpha_w_per_bps is None and not problem.paper_energy:
         found.append(
             f"the {radio.name} radio's power while receiving is not published and counts as its base power: the energy "

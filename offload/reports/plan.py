@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from offload.artifacts.breakdown import Breakdown
 from offload.artifacts.estimate import Estimate
-from offload.artifacts.plan import Option, Plan, Radio, requests_per_charge
+from offload.artifacts.plan import Option, Place, Plan, Radio, requests_per_charge
 from offload.reports.document import (
     Cell,
     Quantity,
@@ -51,8 +51,7 @@ def _answer(plan: Plan) -> Section:
     line = words[:1].upper() + words[1:] if plan.offloads else f"Do not offload: {words}"
     lines = _gains(plan)
     if plan.offloads and not plan.pays:
-        ruled_out = ", which the limits rule out" if limit_words(plan) else ""
-        lines.append(f"Do not offload unless you must: it does not beat device-only{ruled_out}")
+        lines.append(f"Do not offload unless you must: it does not beat device-only{_ruled_out(plan, 'device')}")
     return Section(title=f"{line}.", lines=(*lines, *_cold_start(plan)))
 
 
@@ -66,8 +65,12 @@ def _gains(plan: Plan) -> list[str]:
             continue
         ratio = human(Quantity(value=other.value / chosen.value, unit="times"))
         tie = ", but the intervals overlap: it cannot be told apart" if chosen.overlaps(other) else ""
-        gains.append(f"{ratio} {better} than {name}{tie}")
+        gains.append(f"{ratio} {better} than {name}{tie}{_ruled_out(plan, baseline.place)}")
     return gains
+
+
+def _ruled_out(plan: Plan, place: Place) -> str:
+    return ", which the limits rule out" if place in plan.ruled_out else ""
 
 
 def _cold_start(plan: Plan) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from offload.errors import OffloadError, UsageError
 from offload.graph.cuts import Cut
 from offload.graph.model_graph import ModelGraph
 from offload.planners import costs
+from offload.planners.base import Constraints
 from offload.planners.layer_names import layer_index
 from offload.planners.plan import PLANNERS, best_plan, load_planner, make_plan
 from offload.predictors.radios import load_radio
@@ -35,7 +36,8 @@ def test_a_radio_beyond_its_fit_is_told() -> None:
     fast = Link(uplink_bps=450e6, downlink_bps=450e6, rtt_s=0.0)
     within = Link(uplink_bps=18e6, downlink_bps=18e6, rtt_s=0.0)
     device = synthetic.profile(power_w=3.2)
-    assert "held there" in warnings(device=device, link=fast, radio=load_radio("wifi"))
+    told = warnings(device=device, link=fast, radio=load_radio("wifi"))
+    assert "up to 18.88 Mbit/s up and 54.97 Mbit/s down and held there" in told
     assert "held there" not in warnings(device=device, link=within, radio=load_radio("wifi"))
 
 
@@ -120,6 +122,13 @@ def test_a_plan_pays_when_it_beats_device_only_by_value() -> None:
     assert not synthetic.plan(link=Link(uplink_bps=1e4, downlink_bps=1e4, rtt_s=0.0)).pays
 
 
+def test_baselines_that_the_limits_rule_out_are_named() -> None:
+    assert synthetic.plan().ruled_out == ()
+    assert synthetic.plan(constraints=Constraints(pins={2: "server"})).ruled_out == ("device",)
+    assert synthetic.plan(constraints=Constraints(private_depth=0)).ruled_out == ("server",)
+    assert synthetic.plan(constraints=Constraints(max_latency_s=0.010)).ruled_out == ("device",)
+
+
 def test_loads_are_told_of_both_sides() -> None:
     plan = synthetic.plan(device_load=2.0, server_load=3.0)
     assert (plan.device.load, plan.server.load) == (2.0, 3.0)
@@ -174,7 +183,7 @@ def test_neurosurgeons_choice_is_kept_when_the_exact_one_is_better() -> None:
 
 def test_a_plan_of_an_earlier_version_still_loads() -> None:
     document = json.loads(synthetic.energy_plan().to_json())
-    new = ("exact", "legal_cuts", "bound", "notes", "policy", "paper_energy", "limits", "paper_choice")
+    new = ("exact", "legal_cuts", "bound", "notes", "policy", "paper_energy", "limits", "ruled_out", "paper_choice")
     for name in (*new, "other_servers", "pareto", "battery_j", "requests_per_charge", "cold_start"):
         del document[name]
     for side in ("device", "server"):
@@ -196,6 +205,8 @@ def test_a_plan_of_an_earlier_version_still_loads() -> None:
     ("place", "value"),
     [
         (("battery_j",), -1.0),
+        (("bound",), -1.0),
+        (("legal_cuts",), 0),
         (("server", "load"), 0.0),
         (("limits",), {"max_latency_s": -0.1}),
         (("cold_start", "tail_bytes"), -5),
