@@ -25,8 +25,11 @@ class Stopwatch(Protocol):
     def mark(self) -> None:
         """Mark now: what was asked of the device before is done, what is asked after has not begun."""
 
+    def reset(self) -> None:
+        """Forget all marks, as an interrupted run leaves them."""
+
     def read(self) -> list[float]:
-        """Seconds between the marks of each pair since the last reading."""
+        """Seconds between the marks of each pair since the last reset."""
 
 
 class ClockStopwatch:
@@ -40,10 +43,13 @@ class ClockStopwatch:
         """See `Stopwatch.mark`."""
         self._marks.append(self._clock())
 
+    def reset(self) -> None:
+        """See `Stopwatch.reset`."""
+        self._marks = []
+
     def read(self) -> list[float]:
         """See `Stopwatch.read`."""
-        marks, self._marks = self._marks, []
-        return [after - before for before, after in zip(marks[::2], marks[1::2], strict=True)]
+        return [after - before for before, after in zip(self._marks[::2], self._marks[1::2], strict=True)]
 
 
 class Event(Protocol):
@@ -76,10 +82,14 @@ class EventStopwatch:
         self._events[self._marked].record()
         self._marked += 1
 
+    def reset(self) -> None:
+        """See `Stopwatch.reset`."""
+        self._marked = 0
+
     def read(self) -> list[float]:
         """See `Stopwatch.read`."""
         self._synchronise()
-        marked, self._marked = self._events[: self._marked], 0
+        marked = self._events[: self._marked]
         return [before.elapsed_time(after) / 1e3 for before, after in zip(marked[::2], marked[1::2], strict=True)]
 
 
@@ -132,7 +142,7 @@ class InstrumentedTorchSession:
         """See `InstrumentedSession.run`."""
         with torch_errors("run"), torch_settings(self._threads):
             values: dict[str, Any] = {name: self._border.entering(feeds[name]) for name in self._graph.inputs}
-            self._stopwatch.read()  # forgets what an interrupted run marked
+            self._stopwatch.reset()
             for step in self._steps:
                 self._take(step, values)
             for name in self._graph.outputs:
