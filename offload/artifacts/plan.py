@@ -150,6 +150,7 @@ class Plan(Artifact):
         cannot_tell_apart: The words of the options whose interval overlaps the chosen one's.
         considered: How many cuts were compared one by one.
         warnings: Reasons to trust the plan less, each with its remedy.
+        do_not_offload: Whether the chosen option does not beat device-only by value, or is it.
         exact: Whether no cut that keeps to the limits is better, those not compared one by one included.
         legal_cuts: How many cuts there are; None when they are too many to count.
         bound: No cut costs less than this, in the target's unit; None when not known.
@@ -183,6 +184,7 @@ class Plan(Artifact):
     cannot_tell_apart: tuple[str, ...]
     considered: int
     warnings: tuple[str, ...]
+    do_not_offload: bool = False
     exact: bool = False
     legal_cuts: Count | None = None
     bound: Seconds | None = None
@@ -202,12 +204,6 @@ class Plan(Artifact):
     def offloads(self) -> bool:
         """Whether anything runs on the server."""
         return self.chosen.place != "device"
-
-    @property
-    def pays(self) -> bool:
-        """Whether it offloads and beats device-only, by value."""
-        chosen, device_only = self.chosen.cost(self.target), self.device_only.cost(self.target)
-        return self.offloads and chosen is not None and device_only is not None and chosen.value < device_only.value
 
 
 def requests_per_charge(battery_j: float, option: Option) -> Estimate | None:

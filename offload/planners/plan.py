@@ -18,6 +18,7 @@ from offload.planners.ideals import table_of
 from offload.planners.legality import legality
 from offload.planners.mincut import MinCut
 from offload.planners.neurosurgeon import Neurosurgeon
+from offload.planners.objective import objective
 from offload.planners.pareto import pareto_front
 from offload.planners.thresholds import policy
 
@@ -84,6 +85,7 @@ def make_plan(
         alternatives=tuple(others[:_ALTERNATIVES]),
         cannot_tell_apart=tuple(option.words for option in others if _overlap(problem, chosen, option)),
         considered=ranking.considered,
+        do_not_offload=objective(problem, chosen) >= objective(problem, device_only),
         exact=ranking.exact,
         legal_cuts=ranking.legal_cuts,
         bound=ranking.bound,

@@ -50,7 +50,7 @@ def _answer(plan: Plan) -> Section:
     words = plan.chosen.words
     line = words[:1].upper() + words[1:] if plan.offloads else f"Do not offload: {words}"
     lines = _gains(plan)
-    if plan.offloads and not plan.pays:
+    if plan.offloads and plan.do_not_offload:
         lines.append(f"Do not offload unless you must: it does not beat device-only{_ruled_out(plan, 'device')}")
     return Section(title=f"{line}.", lines=(*lines, *_cold_start(plan)))
 

@@ -115,11 +115,13 @@ def test_the_best_server_is_taken_whatever_the_order() -> None:
     assert best_plan([fast]).other_servers == ()
 
 
-def test_a_plan_pays_when_it_beats_device_only_by_value() -> None:
-    plan = synthetic.plan()
-    assert plan.pays
-    assert not plan.model_copy(update={"device_only": plan.chosen}).pays
-    assert not synthetic.plan(link=Link(uplink_bps=1e4, downlink_bps=1e4, rtt_s=0.0)).pays
+def test_a_plan_is_marked_when_it_does_not_beat_device_only() -> None:
+    assert not synthetic.plan().do_not_offload
+    slow = Link(uplink_bps=1e4, downlink_bps=1e4, rtt_s=0.0)
+    assert synthetic.plan(link=slow).do_not_offload
+    forced = synthetic.plan(link=slow, constraints=Constraints(pins={2: "server"}))
+    assert forced.offloads
+    assert forced.do_not_offload
 
 
 def test_baselines_that_the_limits_rule_out_are_named() -> None:
@@ -183,7 +185,18 @@ def test_neurosurgeons_choice_is_kept_when_the_exact_one_is_better() -> None:
 
 def test_a_plan_of_an_earlier_version_still_loads() -> None:
     document = json.loads(synthetic.energy_plan().to_json())
-    new = ("exact", "legal_cuts", "bound", "notes", "policy", "paper_energy", "limits", "ruled_out", "paper_choice")
+    new = (
+        "do_not_offload",
+        "exact",
+        "legal_cuts",
+        "bound",
+        "notes",
+        "policy",
+        "paper_energy",
+        "limits",
+        "ruled_out",
+        "paper_choice",
+    )
     for name in (*new, "other_servers", "pareto", "battery_j", "requests_per_charge", "cold_start"):
         del document[name]
     for side in ("device", "server"):

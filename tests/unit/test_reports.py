@@ -215,7 +215,7 @@ def test_the_cold_start_says_when_it_pays() -> None:
 def test_what_a_plan_had_to_keep_to() -> None:
     limits = Limits(max_latency_s=0.05, device_memory_bytes=5e8, pins={"conv1": "device"}, private_depth="conv2")
     made = synthetic.plan()
-    forced = made.model_copy(update={"limits": limits, "device_only": made.chosen, "ruled_out": ("device",)})
+    forced = made.model_copy(update={"limits": limits, "do_not_offload": True, "ruled_out": ("device",)})
     text = render(forced, "table")
     assert (
         "limits: a request takes at most 50.0 ms; memory here at most 500.0 MB; conv1 runs here; nothing above the "
