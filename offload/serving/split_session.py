@@ -61,8 +61,9 @@ class SplitSession:
         cut: What crosses and what comes back.
         outputs: The model's outputs.
         codec: How the tensors cross.
-        slowdown: An emulated slower device, 1 or more: it computes its side this many times over. Resting instead
-            would not do: a core that rested comes back slower.
+        slowdown: An emulated slower device, 1 or more: it computes its side this many times over, and goes on until
+            so many times the first run are over, since a run right after another is some percent faster. Resting
+            instead would not do: a core that rested comes back slower.
         offset: The server's clock; None where it does not tell its times, then `downlink_s` divides the network.
         downlink_s: The predicted way back, used only without `offset`.
     """
@@ -125,11 +126,9 @@ class SplitSession:
         needed = {name: feeds[name] for name in inputs}
         started = time.perf_counter()
         produced = session.run(needed)
+        until = started + slowdown * (time.perf_counter() - started)
         for _ in range(int(slowdown) - 1):
             session.run(needed)
-        fraction = slowdown % 1 / int(slowdown)
-        ended = time.perf_counter()
-        until = ended + fraction * (ended - started)
         while time.perf_counter() < until:
             pass
         return produced

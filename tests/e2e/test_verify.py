@@ -28,6 +28,7 @@ from offload.planners.words import describe
 from offload.progress import NullProgress
 from offload.runtimes.base import Session
 from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.serving.builtin_models import MODELS, PING, PROBE_DOWN, PROBE_UP, PROFILE
 from offload.serving.client import ServerClient
 from offload.serving.embedded import EmbeddedServer
 from offload.serving.server import ServeSettings
@@ -189,7 +190,7 @@ def test_two_verifications_at_once_leave_each_other_alone(plan_file: Path, works
     assert len(found.chosen.samples) == 12
 
 
-BUILT_IN = {"offload-ping", "offload-probe-up", "offload-probe-down", "offload-profile"}
+BUILT_IN = {PING, PROBE_UP, PROBE_DOWN, PROFILE, MODELS}
 
 
 def test_a_server_that_tells_no_times_is_measured_by_its_statistics(
