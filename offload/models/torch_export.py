@@ -99,6 +99,7 @@ def check_against_torch(
         outputs = pytree.tree_leaves(module(*(torch.from_numpy(values) for values in feeds.values())))
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    options.add_session_config_entry("session.disable_prepacking", "1")  # a second copy of the weights, for one run
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     taken = {value.name: feeds[value.name] for value in session.get_inputs()}
     for want, have in zip(outputs, session.run(None, taken), strict=True):

@@ -100,7 +100,7 @@ def counted_by_torch(name: str) -> int:
     with counter:
         on_meta(name)(sample(name, device="meta"))
     total: int = counter.get_total_flops()
-    if name == "deepspeech":  # the module drives both directions at once and needs no R at the first step
+    if name == "deepspeech":  # the module applies W once for both directions, and R to no first step
         total += 100 * 2 * 2048**2 + 2 * 2 * 2048**2
     return total
 

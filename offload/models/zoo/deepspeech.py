@@ -39,13 +39,17 @@ class ClippedRecurrence(nn.Module):
             operands = (x, weight, self.recurrent, bias)
             return torch.onnx.ops.symbolic("RNN", operands, attributes, dtype=x.dtype, shape=shape, version=None)
         driven = functional.linear(x, self.weight, self.bias)
-        steps = torch.stack((driven, driven.flip(0)), dim=1).unbind(0)
-        back = self.recurrent.transpose(1, 2)
-        states = [steps[0].clamp(0, CLIP)]
-        for step in steps[1:]:
-            states.append(torch.baddbmm(step, states[-1], back).clamp(0, CLIP))
-        forwards, backwards = torch.stack(states).unbind(1)
-        return torch.stack((forwards, backwards.flip(0)), dim=1)
+        forwards = _states(driven, self.recurrent[0])
+        backwards = _states(driven.flip(0), self.recurrent[1]).flip(0)
+        return torch.stack((forwards, backwards), dim=1)
+
+
+def _states(driven: Tensor, recurrent: Tensor) -> Tensor:
+    first, *others = driven.unbind(0)
+    states = [first.clamp(0, CLIP)]
+    for step in others:
+        states.append(torch.addmm(step, states[-1], recurrent.T).clamp(0, CLIP))
+    return torch.stack(states)
 
 
 class DeepSpeech(nn.Module):
