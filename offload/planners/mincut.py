@@ -28,7 +28,7 @@ MOST_OPTIONS = 32
 """Options that a ranking holds at most."""
 _MOST_RANKED = 10_000
 """Legal cuts that are ranked one by one although the best of them can be had without."""
-_MOST_PREFIXES = 200
+_MOST_PREFIXES = 100
 _MOST_DETOURS = 24
 _MOST_ARCS = 20_000
 """Networks up to this size are solved again and again to find the next best cuts."""

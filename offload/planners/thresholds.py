@@ -37,6 +37,7 @@ SLOWEST_BPS, FASTEST_BPS = 1e4, 1e11
 LIGHTEST_LOAD, HEAVIEST_LOAD = 1.0, 100.0
 """The server loads looked at; 1 is an idle server."""
 _MOST_ARCS = 20_000
+_FIXED = "the downlink stays as it is while the uplink or the load changes"
 _ROUNDING = 1e-12
 
 
@@ -55,13 +56,12 @@ def policy(problem: Problem, *, loads: Sequence[float] = LOADS) -> Policy:
     if table is None and problem.constraints.bounded:
         return Policy(notes=("there are too many legal cuts to work out thresholds under limits",))
     network = CutNetwork(legal) if table is None else None
-    wanted, notes = sorted({*loads, problem.server_load}), ["the downlink stays as it is while the uplink changes"]
     if network is not None and network.arcs > _MOST_ARCS:
-        wanted = [problem.server_load]
-        notes.append("the model is too large to work out thresholds at other loads than the plan's")
+        return Policy(notes=(f"a model of {len(legal.block_of):,} layers is too large to work out thresholds",))
+    wanted = sorted({*loads, problem.server_load})
     envelope = _Envelope(legal=legal, table=table, network=network)
     rows = [row for load in wanted for row in _along_uplink(dataclasses.replace(problem, server_load=load), envelope)]
-    return Policy(by_uplink=tuple(rows), by_load=tuple(_along_load(problem, envelope)), notes=tuple(notes))
+    return Policy(by_uplink=tuple(rows), by_load=tuple(_along_load(problem, envelope)), notes=(_FIXED,))
 
 
 @dataclass(frozen=True)
