@@ -56,16 +56,21 @@ def _answer(plan: Plan) -> Section:
 
 
 def _gains(plan: Plan) -> list[str]:
-    better = {"latency": "faster", "energy": "less energy", "throughput": "more requests per second"}[plan.target]
+    better, worse = {
+        "latency": ("faster", "slower"),
+        "energy": ("less energy", "more energy"),
+        "throughput": ("more requests per second", "fewer requests per second"),
+    }[plan.target]
     gains = []
     chosen = plan.chosen.cost(plan.target)
     for name, baseline in (("device-only", plan.device_only), ("server-only", plan.server_only)):
         other = baseline.cost(plan.target)
-        if baseline.place == plan.chosen.place or chosen is None or other is None or not chosen.value:
+        if baseline.place == plan.chosen.place or chosen is None or other is None or not chosen.value * other.value:
             continue
-        ratio = human(Quantity(value=other.value / chosen.value, unit="times"))
+        ratio = other.value / chosen.value
+        compared = f"{human(Quantity(value=max(ratio, 1 / ratio), unit='times'))} {better if ratio >= 1 else worse}"
         tie = ", but the intervals overlap: it cannot be told apart" if chosen.overlaps(other) else ""
-        gains.append(f"{ratio} {better} than {name}{tie}{_ruled_out(plan, baseline.place)}")
+        gains.append(f"{compared} than {name}{tie}{_ruled_out(plan, baseline.place)}")
     return gains
 
 

@@ -14,6 +14,7 @@ from offload.artifacts.link import Link
 from offload.artifacts.plan import ColdStart, Limits, Offer
 from offload.artifacts.policy import Policy, PolicyRow
 from offload.artifacts.verification import Drift, LeftOut, Verification
+from offload.planners.base import Constraints
 from offload.predictors.radios import load_radio
 from offload.reports.document import Interval, Quantity, human
 from offload.reports.models import Network, models_report
@@ -155,6 +156,11 @@ def test_a_plan_that_offloads() -> None:
     assert "sent 4.0 kB 0 B 4.0 kB" in text
     assert "link: 450 Mbit/s up, 450 Mbit/s down, round trip 2.00 ms (declared)" in text
     assert "energy" not in " ".join(text)
+
+
+def test_a_plan_worse_than_a_baseline_that_the_limits_rule_out() -> None:
+    text = render(synthetic.plan(constraints=Constraints(private_depth=0)), "table")
+    assert "× slower than server-only, which the limits rule out" in text
 
 
 def test_a_plan_that_stays_here_says_so() -> None:
