@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from offload.artifacts.breakdown import TIME_FIELDS, Breakdown
 from offload.artifacts.estimate import Estimate
 from offload.artifacts.link import AffineCost, Link, ProtocolSample
-from offload.artifacts.plan import Option, Party, Plan
+from offload.artifacts.plan import Option, Party, Plan, Target
 from offload.artifacts.profile import KernelGroup, ModelIdentity, Profile, RuntimeIdentity
 from offload.artifacts.verification import Drift, Measurement, RequestSample, Verification
 from offload.graph.model_graph import Layer, LayerKind, ModelGraph, Tensor
@@ -197,7 +197,7 @@ def graphs(draw: st.DrawFn) -> ModelGraph:
 
 
 @st.composite
-def problems(draw: st.DrawFn) -> Problem:
+def problems(draw: st.DrawFn, targets: Sequence[Target] = ("latency", "energy")) -> Problem:
     """Random problems on random graphs; kernels of both sides fuse neighbouring layers at random."""
     graph = draw(graphs())
     radio = load_radio(draw(st.sampled_from(["wifi", "lte", "3g", "5g-mmwave"])))
@@ -206,7 +206,7 @@ def problems(draw: st.DrawFn) -> Problem:
         device=draw(_profiles(graph, 1.0)),
         server=draw(_profiles(graph, 0.1)),
         link=draw(_links()),
-        target=draw(st.sampled_from(["latency", "energy"])),
+        target=draw(st.sampled_from(targets)),
         radio=radio,
         device_slowdown=draw(factor),
         device_load=draw(factor),

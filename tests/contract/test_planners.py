@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from offload.artifacts.link import Link
-from offload.graph.cuts import is_legal, prefix_cuts
-from offload.planners.base import Planner, Problem
+from offload.artifacts.plan import Side
+from offload.errors import OffloadError, VerdictError
+from offload.graph.cuts import is_legal, make_cut, prefix_cuts
+from offload.planners.base import Constraints, Planner, Problem
 from offload.planners.costs import make_option, tears_kernel
 from offload.planners.neurosurgeon import Neurosurgeon
 from offload.planners.objective import objective
@@ -102,6 +106,118 @@ def test_a_slow_link_keeps_everything_and_a_fast_one_sends_it(planner: Planner) 
     fast = Link(uplink_bps=1e10, downlink_bps=1e10, rtt_s=0.0)
     assert planner.rank(synthetic.problem(link=slow)).options[0].place == "device"
     assert planner.rank(synthetic.problem(link=fast)).options[0].place == "server"
+
+
+@every_planner
+@some
+@given(problem=synthetic.problems(), pinned=st.integers(0, 6), side=st.sampled_from(["device", "server"]))
+def test_pins_hold_for_whole_kernels_and_are_told(planner: Planner, problem: Problem, pinned: int, side: Side) -> None:
+    index = min(pinned, len(problem.graph.layers) - 1)
+    problem = dataclasses.replace(problem, constraints=Constraints(pins={index: side}))
+    ranking = planner.rank(problem)
+    for option in ranking.options:
+        here = set(option.device_layers)
+        assert (index in here) == (side == "device")
+        assert is_legal(problem.graph, here)
+        cut = make_cut(problem.graph, here)
+        assert not tears_kernel(problem.device, cut)
+        assert not tears_kernel(problem.server, cut)
+    torn = any(index in group.layers and len(group.layers) > 1 for group in problem.device.groups)
+    assert not torn or any(problem.graph.layers[index].name in note for note in ranking.notes)
+
+
+@every_planner
+@some
+@given(problem=synthetic.problems(), depth=st.integers(0, 6))
+def test_nothing_above_the_private_depth_is_sent(planner: Planner, problem: Problem, depth: int) -> None:
+    depth = min(depth, len(problem.graph.layers) - 1)
+    problem = dataclasses.replace(problem, constraints=Constraints(private_depth=depth))
+    above = {*problem.graph.inputs, *(name for layer in problem.graph.layers[:depth] for name in layer.outputs)}
+    for option in planner.rank(problem).options:
+        assert depth in option.device_layers
+        assert not above & {tensor.name for tensor in option.sends}
+
+
+@every_planner
+@some
+@given(problem=synthetic.problems(), part=st.floats(0.5, 2.0))
+def test_every_option_keeps_to_the_limits(planner: Planner, problem: Problem, part: float) -> None:
+    free = planner.rank(problem).options
+    most = free[len(free) // 2].breakdown.latency_s.value * part
+    limited = dataclasses.replace(problem, constraints=Constraints(max_latency_s=most))
+    kept = [option for option in free if option.breakdown.latency_s.value <= most]
+    if not kept:
+        with contextlib.suppress(VerdictError):
+            assert planner.rank(limited).options[0].breakdown.latency_s.value <= most * (1 + 1e-8)
+        return
+    found = planner.rank(limited).options
+    assert all(option.breakdown.latency_s.value <= most * (1 + 1e-8) for option in found)
+    assert objective(limited, found[0]) <= objective(limited, kept[0]) * (1 + 1e-9)
+
+
+@every_planner
+@some
+@given(problem=synthetic.problems(targets=("latency", "energy", "throughput")))
+def test_what_is_said_of_the_search_is_true(planner: Planner, problem: Problem) -> None:
+    ranking = planner.rank(problem)
+    first = objective(problem, ranking.options[0])
+    assert ranking.considered >= len(ranking.options)
+    assert len({option.device_layers for option in ranking.options}) == len(ranking.options)
+    assert ranking.bound is None or ranking.bound <= first
+    assert not ranking.exact or ranking.bound == first
+
+
+@every_planner
+@pytest.mark.parametrize(
+    ("pins", "depth", "said"),
+    [
+        ({2: "device", 0: "server"}, None, "layer2 is pinned to the device but comes after layer0"),
+        ({1: "server"}, 1, "layer1 is pinned to the server, but --private-depth layer1"),
+        ({0: "server"}, 2, "layer0 is pinned to the server, but --private-depth layer2"),
+        ({7: "server"}, None, "no layer 7: the model has 3"),
+        ({}, 3, "no layer 3: the model has 3"),
+    ],
+)
+def test_contradictory_pins_are_one_line_that_names_both(
+    planner: Planner, pins: dict[int, Side], depth: int | None, said: str
+) -> None:
+    problem = synthetic.problem(constraints=Constraints(pins=pins, private_depth=depth))
+    with pytest.raises(OffloadError, match=said) as raised:
+        planner.rank(problem)
+    assert "\n" not in raised.value.message
+    assert raised.value.exit_code == 1
+
+
+@every_planner
+def test_pins_of_one_kernel_to_both_sides_contradict(planner: Planner) -> None:
+    device = synthetic.profile(groups=[(0,), (1, 2)], times_s=(0.01, 0.005))
+    problem = synthetic.problem(device=device, constraints=Constraints(pins={1: "device", 2: "server"}))
+    with pytest.raises(OffloadError, match=r"layer1 is pinned to the device and layer2 to the server.*one kernel"):
+        planner.rank(problem)
+
+
+@every_planner
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (
+            Constraints(max_latency_s=0.001),
+            r"the least latency any (prefix )?cut reaches is 3\.57 ms, --max-latency asks for 1\.00 ms: 2\.57 ms short",
+        ),
+        (
+            Constraints(max_latency_s=0.001, device_memory_bytes=1e9),
+            r"the least latency any (prefix )?cut within the other limits reaches is 3\.57 ms",
+        ),
+        (
+            Constraints(device_memory_bytes=10, server_memory_bytes=10),
+            r"the least (device|server) memory .* asks for 10 B",
+        ),
+    ],
+)
+def test_the_verdict_names_the_limit_and_how_short_it_falls(planner: Planner, limits: Constraints, said: str) -> None:
+    with pytest.raises(VerdictError, match=said) as raised:
+        planner.rank(synthetic.problem(constraints=limits))
+    assert raised.value.exit_code == 4
 
 
 @every_planner
