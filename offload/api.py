@@ -125,6 +125,8 @@ class PlanRequest:
     tls_ca: Path | None = None
 
 
+_IMAGE_CONVOLUTIONS = ("conv2d", "conv_transpose2d")
+"""Operators that run faster with channels innermost."""
 _ENERGY_SHARE = 0.5
 """Of the time cap: what measuring energy may take on top of it."""
 _REQUESTS = 50
@@ -174,6 +176,8 @@ def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress
         )
     meter = _meter(request, runtime)
     model = _load(request, runtime, workspace, progress)
+    if request.channels_last and not any(layer.op in _IMAGE_CONVOLUTIONS for layer in model.graph.layers):
+        raise UsageError(f"--channels-last: {model.name} has no convolution of images", hint="leave it out")
     if request.on is not None:
         return _profile_on(request.on, model, request, progress)
     threads = request.threads or physical_cores()

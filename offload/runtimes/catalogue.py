@@ -50,20 +50,18 @@ def choose_runtime(
             f"{only_torch or '--runtime torch'}: the torch runtime needs a torch module, not an ONNX file",
             hint="leave it out, or name the module as package.module:callable",
         )
+    if device != "cpu" and not has_cuda_device():
+        raise OffloadError(
+            f"--device {device}: this machine has no NVIDIA GPU, or its driver does not answer",
+            hint="use --device cpu",
+        )
     if name is None:
         suits_onnx = onnx_file or (not only_torch and (device == "cpu" or has_cuda_provider()))
         name = "onnxruntime" if suits_onnx else "torch"
     if name == "torch":
         torch_device(device)
         return TorchRuntime(device=device, channels_last=channels_last, compiled=compiled)
-    if device == "cpu":
-        return OnnxRuntime()
-    if not has_cuda_device():
-        raise OffloadError(
-            f"--device {device}: this machine has no NVIDIA GPU, or its driver does not answer",
-            hint="use --device cpu",
-        )
-    return OnnxRuntime(device=device if ":" in device else "cuda:0")
+    return OnnxRuntime(device="cuda:0" if device == "cuda" else device)
 
 
 def runtime_of(identity: RuntimeIdentity) -> Runtime:

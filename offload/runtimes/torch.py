@@ -160,7 +160,7 @@ def torch_device(name: str) -> torch.device:
     if name == "cpu":
         return torch.device("cpu")
     if torch.version.cuda is None:
-        raise OffloadError(f"--device {name}: the installed torch was built without CUDA", hint="install one with it")
+        raise OffloadError(f"--device {name}: the installed torch was built without CUDA", hint="install one with CUDA")
     if not torch.cuda.is_available():
         raise OffloadError(
             f"--device {name}: this machine has no NVIDIA GPU, or its driver does not answer", hint="use --device cpu"

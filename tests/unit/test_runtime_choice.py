@@ -79,9 +79,13 @@ def test_what_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with_provider(monkeypatch, there=False)
     monkeypatch.setattr(catalogue, "has_cuda_device", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
-    for name, message in (("torch", "built without CUDA"), ("onnxruntime", "no NVIDIA GPU")):
-        with pytest.raises(OffloadError, match=message):
+    for name in ("torch", "onnxruntime", None):
+        with pytest.raises(OffloadError, match="no NVIDIA GPU") as caught:
             choose(name, device="cuda")
+        assert "--device cpu" in caught.value.hint
+    monkeypatch.setattr(catalogue, "has_cuda_device", lambda: True)
+    with pytest.raises(OffloadError, match="built without CUDA"):
+        choose(device="cuda")
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(OffloadError, match="no NVIDIA GPU"):
