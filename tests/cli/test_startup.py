@@ -1,4 +1,4 @@
-"""Help is quick: it imports none of the heavy packages."""
+"""Help and the list of networks are quick: they import none of the heavy packages."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ HEAVY = ("torch", "onnx", "onnxruntime", "sklearn", "pandas", "grpc", "tritoncli
         (["--help"], (*HEAVY, "pydantic")),
         (["--version"], (*HEAVY, "pydantic")),
         *(([verb, "--help"], HEAVY) for verb in ("profile", "plan", "serve", "verify", "models")),
+        (["models"], ("torch", "onnx", "onnxruntime", "sklearn", "pandas", "grpc", "tritonclient", "scipy")),
     ],
 )
-def test_help_imports_nothing_heavy(arguments: list[str], heavy: tuple[str, ...]) -> None:
+def test_nothing_heavy_is_imported(arguments: list[str], heavy: tuple[str, ...]) -> None:
     program = (
         "import sys\n"
         "from offload.cli.main import main\n"

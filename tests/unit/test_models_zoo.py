@@ -189,7 +189,7 @@ def test_local_convolution_is_untied(stride: int, count: int) -> None:
     for row, column in itertools.product(range(side), repeat=2):  # at each place a convolution of its own
         at = row * side + column
         window = x[..., row * stride : row * stride + 5, column * stride : column * stride + 5]
-        filters = layer.weight[at].T.reshape(4, 3, 5, 5)
+        filters = layer.weight[at].T.reshape(4, 5, 5, 3).permute(0, 3, 1, 2)
         expected[..., row, column] = nn.functional.conv2d(window, filters, layer.bias[at, 0])[..., 0, 0]
     torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-5)
     graph, (answer,) = exported(layer, x)
