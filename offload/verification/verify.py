@@ -100,7 +100,7 @@ def verify_plan(
     feeds = random_feeds(graph)
     expected = runtime.load(model.whole, threads=threads).run(feeds)
     options = list({option.device_layers: option for option in roles.values()}.values())
-    with _connected(endpoint, plan, own_models(plan, model), progress) as (client, uploader):
+    with _connected(endpoint, plan, model, progress) as (client, uploader):
         offset = client.clock_offset()
         with deployed(
             options,
@@ -243,12 +243,17 @@ def _stable(samples: Sequence[RequestSample]) -> bool:
     return is_stable([one.latency_s for one in samples], window=min(WINDOW_REQUESTS, len(samples) // 3))
 
 
-def own_models(plan: Plan, model: LoadedModel) -> tuple[OwnModel, ...]:
+def _own_models(plan: Plan, model: LoadedModel) -> tuple[OwnModel, ...]:
     """What an embedded server must be started with: a torch model is not uploaded."""
-    if not isinstance(model, LoadedTorchModel):
-        return ()
     identity, measured = plan.model, plan.server.source == "measured"
     runtime = plan.server.runtime
+    if not isinstance(model, LoadedTorchModel):
+        if measured and runtime.device != "cpu":
+            raise OffloadError(
+                f"the plan's server runs ONNX models on {runtime.device}, the embedded server on the cpu only",
+                hint="profile both sides with --runtime torch, or name a server with --server HOST:PORT",
+            )
+        return ()
     own = OwnModel(
         spec=identity.spec,
         device=runtime.device if measured else "cpu",
@@ -264,7 +269,7 @@ def own_models(plan: Plan, model: LoadedModel) -> tuple[OwnModel, ...]:
 
 @contextmanager
 def _connected(
-    endpoint: Endpoint, plan: Plan, models: tuple[OwnModel, ...], progress: Progress
+    endpoint: Endpoint, plan: Plan, model: LoadedModel, progress: Progress
 ) -> Iterator[tuple[ServerClient, ServerClient]]:
     """A client through the link and one beside it; the same when nothing is emulated."""
     with ExitStack() as stack:
@@ -274,7 +279,7 @@ def _connected(
             threads = plan.server.runtime.threads if measured else physical_cores()
             progress.note(f"starting the embedded server with {threads} thread{'s' if threads > 1 else ''}")
             address = stack.enter_context(
-                EmbeddedServer(threads=threads, settings=ServeSettings(models=models))
+                EmbeddedServer(threads=threads, settings=ServeSettings(models=_own_models(plan, model)))
             ).address
         direct = stack.enter_context(ServerClient(address, token=endpoint.token, tls=endpoint.tls_ca))
         direct.check()
