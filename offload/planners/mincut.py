@@ -8,12 +8,13 @@ where they are few enough, and otherwise by a relaxation that tells how much bet
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from offload.graph.cuts import make_cut
 from offload.planners.base import Problem, Ranking
 from offload.planners.bounds import relax
-from offload.planners.constraints import infeasible, limits_of, verdict, within
+from offload.planners.constraints import Limit, infeasible, limits_of, verdict, within
 from offload.planners.costs import LinearCosts, make_option
 from offload.planners.ideals import MOST_CUTS, CutTable, legal_cuts, table_of
 from offload.planners.legality import Legality, legality
@@ -30,6 +31,8 @@ _MOST_RANKED = 10_000
 """Legal cuts that are ranked one by one although the best of them can be had without."""
 _MOST_PREFIXES = 100
 _MOST_DETOURS = 24
+_ROUNDING = 1e-9
+"""How far below the best, as a fraction, a bound still proves it best."""
 _MOST_ARCS = 20_000
 """Networks up to this size are solved again and again to find the next best cuts."""
 
@@ -40,44 +43,62 @@ class MinCut:
     name = "mincut"
 
     def rank(self, problem: Problem) -> Ranking:
-        """The best of all legal cuts, and the best others that were met; see `Planner.rank`."""
+        """The best of all legal cuts, of equals the one with most on the device, and the next best that were met."""
+        import numpy as np
+
         legal, stages, limits = legality(problem), objective_costs(problem), limits_of(problem)
-        plain = len(stages) == 1 and not limits
-        table = legal_cuts(legal, most=_MOST_RANKED if plain else MOST_CUTS)
-        count = None if table is None else table.size
-        bound, notes = None, legal.notes
-        if table is None:
-            network = CutNetwork(legal)
-            if plain:
-                table = table_of(legal.graph, _around_the_best(legal, network, stages[0]))
-            else:
-                relaxed = relax(legal.graph, network, stages, limits)
-                for limit in limits:
-                    least = _least(legal, network, limit.costs)
-                    if not limit.met(least).all():
-                        raise verdict([(limit, float(least[0]))], which="any cut")
-                table = table_of(legal.graph, list(dict.fromkeys([*relaxed.met, *prefixes(legal)])))
-                bound = relaxed.bound
+        found = _candidates(legal, stages, limits)
+        table, notes = found.table, legal.notes
         allowed = within(limits, table)
         if not allowed.any():
-            raise infeasible(limits, table, which="any cut" if count is not None else "any cut that was tried")
-        values = largest_sum(stages, table)
-        best = sorted(allowed.nonzero()[0].tolist(), key=lambda cut: float(values[cut]))[:MOST_OPTIONS]
+            raise infeasible(limits, table, which="any cut" if found.all_legal else "any cut that was tried")
+        values, fewest_there = largest_sum(stages, table), -table.inside.sum(axis=0)
+        best = [cut for cut in np.lexsort((fewest_there, values)).tolist() if allowed[cut]][:MOST_OPTIONS]
         options = sorted(
             (make_option(problem, make_cut(legal.graph, table.device(cut))) for cut in best),
             key=lambda option: objective(problem, option),
         )
         reached = objective(problem, options[0])
-        if bound is not None:
-            bound, notes = min(bound, reached), (*notes, _gap_note(bound, reached))
+        bound = reached if found.bound is None else min(found.bound, reached)
+        if found.bound is not None:
+            notes = (*notes, _gap_note(bound, reached))
         return Ranking(
             options=tuple(options),
-            exact=bound is None or bound >= reached * (1 - 1e-9),
+            exact=bound >= reached * (1 - _ROUNDING),
             considered=table.size,
-            legal_cuts=count,
-            bound=reached if bound is None else bound,
+            legal_cuts=table.size if found.all_legal else None,
+            bound=bound,
             notes=notes,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidates:
+    """Cuts among which the best is."""
+
+    table: CutTable
+    all_legal: bool
+    """Whether the table holds every legal cut."""
+    bound: float | None = None
+    """What no cut that keeps to the limits is below; None where the best of all is in the table."""
+
+
+def _candidates(legal: Legality, stages: Sequence[LinearCosts], limits: Sequence[Limit]) -> _Candidates:
+    """All legal cuts where they are few enough; else the least of a plain sum, or what a relaxation meets."""
+    plain = len(stages) == 1 and not limits
+    table = legal_cuts(legal, most=_MOST_RANKED if plain else MOST_CUTS)
+    if table is not None:
+        return _Candidates(table=table, all_legal=True)
+    network = CutNetwork(legal)
+    if plain:
+        return _Candidates(table=table_of(legal.graph, _around_the_best(legal, network, stages[0])), all_legal=False)
+    relaxed = relax(legal.graph, network, stages, limits)
+    for limit in limits:
+        least = _least(legal, network, limit.costs)
+        if not limit.met(least).all():
+            raise verdict([(limit, float(least[0]))], which="any cut")
+    cuts = list(dict.fromkeys([*relaxed.met, *prefixes(legal)]))
+    return _Candidates(table=table_of(legal.graph, cuts), all_legal=False, bound=relaxed.bound)
 
 
 def largest_sum(stages: Sequence[LinearCosts], table: CutTable) -> NDArray[np.float64]:

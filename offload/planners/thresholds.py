@@ -92,7 +92,8 @@ class _Envelope:
 
 def _along_uplink(problem: Problem, envelope: _Envelope) -> Iterator[PolicyRow]:
     """The rows at the problem's load, slowest uplink first."""
-    rates = {FASTEST_BPS, SLOWEST_BPS, problem.link.uplink_bps}
+    rate = problem.link.uplink_bps
+    rates = {min(SLOWEST_BPS, rate), max(FASTEST_BPS, rate)}
     counts = problem.target == "energy" or problem.constraints.max_energy_j is not None
     if counts and problem.radio is not None:
         # The radio's power is affine in the rate up to here, and held beyond.
