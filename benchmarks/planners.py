@@ -91,7 +91,7 @@ def problem(graph: ModelGraph) -> Problem:
     )
 
 
-def least_cut(of: Problem) -> frozenset[int] | None:
+def least_cut(of: Problem) -> frozenset[int]:
     """From the problem to the best cut, without its alternatives."""
     return CutNetwork(legality(of)).least(linear_costs(of))
 
@@ -120,7 +120,7 @@ def main() -> None:
     for name, (graph, target_s) in cases.items():
         of = problem(graph)
         least_s, ranked_s = median_s(partial(least_cut, of)), median_s(partial(MinCut().rank, of))
-        device = least_cut(of) or ()
+        device = least_cut(of)
         policy_s = median_s(partial(policy, of))
         print(
             f"| {name} | {len(graph.layers)} | {least_s * 1e3:.0f} ms | {target_s * 1e3:.0f} ms | {len(device)} layers "

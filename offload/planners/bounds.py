@@ -47,8 +47,7 @@ def relax(graph: ModelGraph, network: CutNetwork, stages: Sequence[LinearCosts],
 
     costs = [*stages, *(limit.costs for limit in limits)]
     most = np.array([0.0] * len(stages) + [limit.most for limit in limits])
-    starts = [cut for cut in (network.least(each) for each in costs) if cut is not None]
-    met, rows = list(dict.fromkeys(starts)), []
+    met = list(dict.fromkeys(network.least(each) for each in costs))
     table = table_of(graph, met)
     figures = np.array([table.sums(each) for each in costs])
     scale = np.maximum(np.abs(figures).max(axis=1), most)
@@ -67,8 +66,6 @@ def relax(graph: ModelGraph, network: CutNetwork, stages: Sequence[LinearCosts],
         weights, ceiling = np.maximum(step.x[:-1], 0.0), float(step.x[-1])
         weights[: len(stages)] /= weights[: len(stages)].sum()
         cut = network.least(combined(list(zip((weights / scale).tolist(), costs, strict=True))))
-        if cut is None:
-            break
         column = table_of(graph, [cut])
         row = (np.array([float(column.sums(each)[0]) for each in costs]) - most) / scale
         bound = max(bound, float(row @ weights))

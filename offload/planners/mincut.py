@@ -94,7 +94,7 @@ def _candidates(legal: Legality, stages: Sequence[LinearCosts], limits: Sequence
         return _Candidates(table=table_of(legal.graph, _around_the_best(legal, network, stages[0])), all_legal=False)
     relaxed = relax(legal.graph, network, stages, limits)
     for limit in limits:
-        least = _least(legal, network, limit.costs)
+        least = table_of(legal.graph, [network.least(limit.costs)]).sums(limit.costs)
         if not limit.met(least).all():
             raise verdict([(limit, float(least[0]))], which="any cut")
     cuts = list(dict.fromkeys([*relaxed.met, *prefixes(legal)]))
@@ -108,16 +108,9 @@ def largest_sum(stages: Sequence[LinearCosts], table: CutTable) -> NDArray[np.fl
     return np.asarray(np.max([table.sums(costs) for costs in stages], axis=0))
 
 
-def _least(legal: Legality, network: CutNetwork, costs: LinearCosts) -> NDArray[np.float64]:
-    cut = network.least(costs)
-    return table_of(legal.graph, [] if cut is None else [cut]).sums(costs)
-
-
 def _around_the_best(legal: Legality, network: CutNetwork, costs: LinearCosts) -> list[frozenset[int]]:
     """The least cut first, then prefixes, and the least cuts with one block at its border on the other side."""
     best = network.least(costs)
-    if best is None:
-        raise ValueError("pins that contradict one another are refused before")
     found = [best, *prefixes(legal)]
     if network.arcs <= _MOST_ARCS:
         here = {legal.block_of[layer] for layer in best}
@@ -128,8 +121,8 @@ def _around_the_best(legal: Legality, network: CutNetwork, costs: LinearCosts) -
             if block not in here and block not in legal.server and here >= set(needed)
         ]
         detours = [
-            *(network.least(costs, server=[block]) for block in last[-_MOST_DETOURS // 2 :]),
-            *(network.least(costs, device=[block]) for block in first[: _MOST_DETOURS // 2]),
+            *(network.least_with(costs, server=[block]) for block in last[-_MOST_DETOURS // 2 :]),
+            *(network.least_with(costs, device=[block]) for block in first[: _MOST_DETOURS // 2]),
         ]
         found += [cut for cut in detours if cut is not None]
     return list(dict.fromkeys(found))

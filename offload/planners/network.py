@@ -72,26 +72,32 @@ class CutNetwork:
         """The size of the network: what a search costs grows with it."""
         return len(self._tail)
 
-    def least(
-        self, costs: LinearCosts, *, device: Iterable[int] = (), server: Iterable[int] = ()
-    ) -> frozenset[int] | None:
-        """The layers on the device in the cut that costs least; of several, the one with most there.
+    def least(self, costs: LinearCosts) -> frozenset[int]:
+        """The layers on the device in the cut that costs least; of several, in the one with most there.
 
         Args:
             costs: What to minimise; its units are those of the problem.
+        """
+        return self._least(costs, self._legal.device, self._legal.server)
+
+    def least_with(
+        self, costs: LinearCosts, *, device: Iterable[int] = (), server: Iterable[int] = ()
+    ) -> frozenset[int] | None:
+        """The same among the cuts that have further blocks on a side; None when there is none.
+
+        Args:
+            costs: What to minimise.
             device: Blocks that must be on the device, besides those held there.
             server: Blocks that must be on the server, likewise.
-
-        Returns:
-            Layer indices; None when no cut has the blocks where they must be.
         """
+        here = self._legal.device | self._legal.needed_by(device)
+        there = self._legal.server | self._legal.needing(server)
+        return None if here & there else self._least(costs, here, there)
+
+    def _least(self, costs: LinearCosts, here: frozenset[int], there: frozenset[int]) -> frozenset[int]:
         import numpy as np
 
         legal, blocks = self._legal, self._blocks
-        here = legal.device | legal.needed_by(device)
-        there = legal.server | legal.needing(server)
-        if here & there:
-            return None
         finite = np.zeros(2 * blocks + self._sending)
         on_server, on_device, sending = np.split(finite, [blocks, 2 * blocks])
         np.add.at(on_server, list(legal.block_of), costs.server)

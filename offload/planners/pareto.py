@@ -72,8 +72,6 @@ def _supported(
 
     def least(weight_s: float, weight_j: float) -> tuple[float, float]:
         cut = network.least(combined([(weight_s, latency), (weight_j, energy)]))
-        if cut is None:
-            raise ValueError("pins that contradict one another are refused before")
         found.append(cut)
         point = table_of(graph, [cut])
         return float(point.sums(latency)[0]), float(point.sums(energy)[0])

@@ -188,8 +188,6 @@ def _searched(network: CutNetwork, graph: ModelGraph, low: LinearCosts, high: Li
 
     def best(at: float) -> tuple[float, frozenset[int], float, float]:
         device = network.least(combined([(1 - at, low), (at, high)]))
-        if device is None:
-            raise ValueError("pins that contradict one another are refused before")
         table = table_of(graph, [device])
         return at, device, float(table.sums(low)[0]), float(table.sums(high)[0])
 

@@ -12,7 +12,8 @@ import pytest
 from offload.artifacts.link import Link
 from offload.graph.model_graph import Layer, ModelGraph, Tensor
 from offload.planners.base import Constraints, Problem
-from offload.planners.costs import linear_costs
+from offload.planners.constraints import Limit, infeasible, within
+from offload.planners.costs import LinearCosts, linear_costs
 from offload.planners.flow import FlowNetwork
 from offload.planners.ideals import ideals, legal_cuts, table_of
 from offload.planners.legality import legality
@@ -145,3 +146,28 @@ def test_thresholds_that_are_not_worked_out_say_why() -> None:
     throughput = policy(synthetic.problem(target="throughput"))
     assert throughput.by_uplink == ()
     assert "throughput" in throughput.notes[0]
+
+
+def limit(option: str, device: tuple[float, ...], server: tuple[float, ...]) -> Limit:
+    """At most 0.5 of a sum over the two layers of a chain."""
+    free = {"input": 0.0, "t0": 0.0, "t1": 0.0}
+    costs = LinearCosts(device=device, server=server, up=free, down=free, offload_fixed=0.0, units=())
+    return Limit(option=option, quantity="sum", most=0.5, costs=costs, words=str)
+
+
+def test_limits_that_no_cut_keeps_to_alone_are_all_named() -> None:
+    cuts = table_of(synthetic.chain((1, 1, 1), (1, 1)), [frozenset(), frozenset({0}), frozenset({0, 1})])
+    never = [limit("--one", (1, 1), (1, 1)), limit("--two", (1, 2), (1, 2))]
+    verdict = infeasible(never, cuts, which="any cut")
+    assert verdict.message == (
+        "the least sum any cut reaches is 2.0, --one asks for 0.5: 1.5 short; "
+        "the least sum any cut reaches is 3.0, --two asks for 0.5: 2.5 short"
+    )
+    assert "--one and --two" in verdict.hint
+
+
+def test_limits_of_which_no_two_go_together_are_all_named() -> None:
+    cuts = table_of(synthetic.chain((1, 1, 1), (1, 1)), [frozenset(), frozenset({0}), frozenset({0, 1})])
+    one_each = [limit("--a", (1, 0), (0, 0)), limit("--b", (0, 1), (1, 0)), limit("--c", (0, 0), (0, 1))]
+    assert [int(within([each], cuts).sum()) for each in one_each] == [1, 1, 1]
+    assert "no cut keeps to --a, --b, --c together" in infeasible(one_each, cuts, which="any cut").message
