@@ -171,10 +171,13 @@ def _paper_choice(problem: Problem, chosen: Option) -> Option | None:
 
 
 def _cold_start(problem: Problem, chosen: Option, device_only: Option) -> ColdStart | None:
-    """What uploading the server's part takes, and after how many requests faster than device-only it has paid."""
+    """What uploading the server's part takes, and after how many requests faster than device-only it has paid.
+
+    None without such a part, and for torch models: the server has its own copy.
+    """
     here = set(chosen.device_layers)
     tail = [layer for index, layer in enumerate(problem.graph.layers) if index not in here]
-    if not tail:
+    if not tail or problem.device.runtime.name == "torch":
         return None
     names = sum(len(text) for layer in tail for text in (layer.name, layer.op, *layer.inputs, *layer.outputs))
     tail_bytes = sum(layer.weight_bytes for layer in tail) + names

@@ -51,6 +51,7 @@ def test_a_torch_profile_tells_what_ran_and_loads_back(profile_file: Path) -> No
 
 def test_a_torch_plan_is_executed_by_an_embedded_server_that_has_the_model(workspace: Workspace, plan: Plan) -> None:
     path = workspace.save(divided(plan), name="divided")
+    assert plan.cold_start is None, "nothing is uploaded"
     verification = api.verify(api.VerifyRequest(plan=path, requests=4, alternatives=0), workspace=workspace)
     assert verification.output_error < 1e-5
     assert verification.chosen.option.place == "both"

@@ -127,6 +127,22 @@ def test_the_interpreter_computes_what_the_session_computes(model: LoadedTorchMo
     assert set(session.answers) == {"output"}, "values are freed after their last use"
 
 
+def test_a_missing_compiler_is_one_line(model: LoadedTorchModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    def without_compiler(*_: Any, **__: Any) -> Any:
+        def fail(*_: Any) -> None:
+            raise InvalidCxxCompiler
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", without_compiler)
+    with pytest.raises(OffloadError, match="No working C") as caught:
+        TorchRuntime(compiled=True).load(model.whole, threads=1)
+    assert "\n" not in caught.value.message
+    assert "leave out --compile" in caught.value.hint
+
+
 def test_memory_that_runs_out_is_one_line(model: LoadedTorchModel, monkeypatch: pytest.MonkeyPatch) -> None:
     session = TorchRuntime().load(model.whole, threads=1)
 
