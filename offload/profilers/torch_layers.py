@@ -52,11 +52,18 @@ class ClockStopwatch:
         return [after - before for before, after in zip(self._marks[::2], self._marks[1::2], strict=True)]
 
 
+class Stream(Protocol):
+    """As torch.cuda.Stream."""
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that was asked of it in this stream."""
+
+
 class Event(Protocol):
     """As torch.cuda.Event."""
 
-    def record(self) -> None:
-        """Take the time when the device comes to it."""
+    def record(self, stream: Any) -> None:
+        """Take the time when the device comes to it in the stream."""
 
     def elapsed_time(self, end: Any) -> float:
         """Milliseconds from this event to another."""
@@ -67,11 +74,11 @@ class EventStopwatch:
 
     Args:
         new_event: Makes an event that takes time; events are used again.
-        synchronise: Waits for the device.
+        stream: Where the device is asked to run the layers.
     """
 
-    def __init__(self, new_event: Callable[[], Event], synchronise: Callable[[], None]) -> None:
-        self._new_event, self._synchronise = new_event, synchronise
+    def __init__(self, new_event: Callable[[], Event], stream: Stream) -> None:
+        self._new_event, self._stream = new_event, stream
         self._events: list[Event] = []
         self._marked = 0
 
@@ -79,7 +86,7 @@ class EventStopwatch:
         """See `Stopwatch.mark`."""
         if self._marked == len(self._events):
             self._events.append(self._new_event())
-        self._events[self._marked].record()
+        self._events[self._marked].record(self._stream)
         self._marked += 1
 
     def reset(self) -> None:
@@ -88,7 +95,7 @@ class EventStopwatch:
 
     def read(self) -> list[float]:
         """See `Stopwatch.read`."""
-        self._synchronise()
+        self._stream.synchronize()
         marked = self._events[: self._marked]
         return [before.elapsed_time(after) / 1e3 for before, after in zip(marked[::2], marked[1::2], strict=True)]
 
@@ -99,10 +106,8 @@ def stopwatch_for(device: torch.device) -> Stopwatch:
         return ClockStopwatch()
     import torch
 
-    return EventStopwatch(
-        lambda: torch.cuda.Event(enable_timing=True),  # type: ignore[no-untyped-call]
-        lambda: torch.cuda.synchronize(device),
-    )
+    stream = torch.cuda.current_stream(device)
+    return EventStopwatch(lambda: torch.cuda.Event(enable_timing=True), stream)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,8 +89,13 @@ class TorchSession:
         """Outputs by name; see `Session.run`."""
         check_feeds(feeds, self.inputs)
         with torch_errors("run"), torch_settings(self._threads):
-            values = self._module(*(self._border.entering(feeds[name]) for name in self.inputs))
-            return {name: self._border.leaving(value) for name, value in zip(self.outputs, values, strict=True)}
+            entered = [self._border.entering(feeds[name]) for name in self.inputs]
+            taken = {tensor.untyped_storage().data_ptr() for tensor in entered}
+            answers = {}
+            for name, value in zip(self.outputs, self._module(*entered), strict=True):
+                views_input = value.untyped_storage().data_ptr() in taken  # the caller's own memory
+                answers[name] = self._border.leaving(value.clone() if views_input else value)
+            return answers
 
     def repeat(self, feeds: Mapping[str, Array], times: int) -> None:
         """See `Session.repeat`; the inputs stay on the device, which is waited for once."""
@@ -109,8 +114,12 @@ class Border:
     """Brings NumPy arrays to a device in its memory format, and back."""
 
     def __init__(self, runtime: TorchRuntime) -> None:
+        import torch
+
         self.device = torch_device(runtime.device)
         self._channels_last = runtime.channels_last
+        if self.device.type == "cuda":  # a convolution of 10-bit mantissas is another precision than fp32
+            torch.backends.cudnn.allow_tf32 = False
 
     def placed(self, tensor: torch.Tensor) -> torch.Tensor:
         """A tensor on the device; four dimensions, an image's or a kernel's, in the memory format asked for."""
@@ -193,7 +202,7 @@ def check_feeds(feeds: Mapping[str, Array], inputs: Mapping[str, Tensor]) -> Non
 
 @contextmanager
 def torch_settings(threads: int) -> Iterator[None]:
-    """What every torch run of this project has in common: no gradients, so many threads, fp32 in full precision.
+    """What every torch run of this project has in common: no gradients, and so many threads.
 
     Torch keeps the number of threads for the whole process, so whoever runs says it again.
     """
@@ -201,7 +210,6 @@ def torch_settings(threads: int) -> Iterator[None]:
 
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = False  # a convolution of 10-bit mantissas is another precision than fp32
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -220,12 +228,13 @@ def torch_errors(doing: str) -> Iterator[None]:
         yield
     except OffloadError:
         raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OffloadError(
-            f"torch cannot {doing} the model: the device is out of memory",
-            hint="use a smaller --batch or --dtype fp16, or stop what else runs on the device",
-        ) from error
     except Exception as error:  # compilers and kernels raise all kinds
+        full = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if full or "not enough memory" in str(error) or "can't allocate memory" in str(error):
+            raise OffloadError(
+                f"torch cannot {doing} the model: the device is out of memory",
+                hint="use a smaller --batch or --dtype fp16, or stop what else runs on the device",
+            ) from error
         raise OffloadError(f"torch cannot {doing} the model: {_reason(error)}", hint=_hint(error)) from error
 
 

@@ -29,9 +29,9 @@ class FakeStream:
 
     def new_event(self) -> FakeEvent:
         self.made += 1
-        return FakeEvent(self)
+        return FakeEvent()
 
-    def synchronise(self) -> None:
+    def synchronize(self) -> None:
         self.waited += 1
         for event, at_ms in self.pending:
             event.at_ms = at_ms
@@ -39,12 +39,11 @@ class FakeStream:
 
 
 class FakeEvent:
-    def __init__(self, stream: FakeStream) -> None:
-        self.stream, self.at_ms = stream, float("nan")
+    at_ms = float("nan")
 
-    def record(self) -> None:
-        self.stream.now_ms += 1.5
-        self.stream.pending.append((self, self.stream.now_ms))
+    def record(self, stream: FakeStream) -> None:
+        stream.now_ms += 1.5
+        stream.pending.append((self, stream.now_ms))
 
     def elapsed_time(self, end: Any) -> float:
         return end.at_ms - self.at_ms
@@ -84,7 +83,7 @@ def test_every_layer_is_a_group_and_has_a_sample_of_every_run(model: LoadedTorch
 
 def test_a_gpu_is_waited_for_once_a_run_and_its_events_are_used_again(model: LoadedTorchModel) -> None:
     stream = FakeStream()
-    stopwatch = EventStopwatch(stream.new_event, stream.synchronise)
+    stopwatch = EventStopwatch(stream.new_event, stream)
     session = InstrumentedTorchSession(model, TorchRuntime(), threads=1, stopwatch=stopwatch)
     session.run(FEEDS)
     assert stream.waited == 1

@@ -254,6 +254,30 @@ def test_an_onnx_file_is_no_torch_module() -> None:
     assert "onnxruntime" in caught.value.hint
 
 
+def test_an_answer_is_not_the_memory_of_a_question() -> None:
+    model = loaded(nn.Sequential(nn.Flatten(), nn.ReLU()), {"x": torch.rand(1, 2, 2)})
+    head = model.divide(next(cut for cut in prefix_cuts(model.graph) if len(cut.device) == 1)).head
+    assert head is not None
+    x = np.ones((1, 2, 2), np.float32)
+    (answer,) = TorchRuntime().load(head, threads=1).run({"x": x}).values()
+    x[:] = 7
+    np.testing.assert_array_equal(answer, np.ones((1, 4)))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_compiled_program_computes_the_same() -> None:
+    model = load_torch_model("mnist")
+    feeds = {"input": np.random.default_rng(0).random((1, 1, 28, 28), dtype=np.float32)}
+    expected = TorchRuntime().load(model.whole, threads=1).run(feeds)
+    try:
+        session = TorchRuntime(compiled=True).load(model.whole, threads=1)
+    except OffloadError as error:
+        pytest.skip(error.message)
+    for name, value in session.run(feeds).items():
+        assert difference(value, expected[name]) < 1e-4
+
+
 def test_channels_last_changes_the_layout_and_not_the_numbers() -> None:
     module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 6 * 6, 4)).eval()
     model = loaded(module, {"x": torch.rand(1, 3, 8, 8)})
