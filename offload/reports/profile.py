@@ -96,7 +96,12 @@ def profile_report(profile: Profile, *, all_layers: bool = False) -> Report:
     costs = group_costs(profile)
     model, runtime = profile.model, profile.runtime
     threads = f"{runtime.threads} thread{'' if runtime.threads == 1 else 's'}"
-    title = f"{model.name}, batch {model.batch}, {model.precision}, on {runtime.device} ({threads}, {runtime.name})"
+    how = ", ".join(
+        [threads, runtime.name]
+        + ["channels last"] * runtime.channels_last
+        + ["compiled; layers as timed uncompiled"] * runtime.compiled
+    )
+    title = f"{model.name}, batch {model.batch}, {model.precision}, on {runtime.device} ({how})"
     if profile.source == "assumed":
         title = f"{model.name}, batch {model.batch}, assumed from the preset {profile.server_preset}"
     sections = [_layers(costs, all_layers), _totals(profile)]
