@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from offload.artifacts.policy import Policy, PolicyRow
@@ -19,9 +20,9 @@ from offload.graph.cuts import make_cut
 from offload.graph.model_graph import ModelGraph
 from offload.planners.base import Problem
 from offload.planners.constraints import limits_of
-from offload.planners.costs import LinearCosts, linear_costs
+from offload.planners.costs import linear_costs
 from offload.planners.ideals import CutTable, legal_cuts, table_of
-from offload.planners.legality import Legality, legality
+from offload.planners.legality import legality
 from offload.planners.network import CutNetwork
 from offload.planners.objective import combined
 from offload.planners.words import describe
@@ -55,13 +56,16 @@ def policy(problem: Problem, *, loads: Sequence[float] = LOADS) -> Policy:
     table = legal_cuts(legal)
     if table is None and problem.constraints.bounded:
         return Policy(notes=("there are too many legal cuts to work out thresholds under limits",))
-    network = CutNetwork(legal) if table is None else None
-    if network is not None and network.arcs > _MOST_ARCS:
-        return Policy(notes=(f"a model of {len(legal.block_of):,} layers is too large to work out thresholds",))
+    if table is not None:
+        pieces: _Pieces = partial(_visited, table)
+    else:
+        network = CutNetwork(legal)
+        if network.arcs > _MOST_ARCS:
+            return Policy(notes=(f"a model of {len(legal.block_of):,} layers is too large to work out thresholds",))
+        pieces = partial(_searched, network, legal.graph)
     wanted = sorted({*loads, problem.server_load})
-    envelope = _Envelope(legal=legal, table=table, network=network)
-    rows = [row for load in wanted for row in _along_uplink(dataclasses.replace(problem, server_load=load), envelope)]
-    return Policy(by_uplink=tuple(rows), by_load=tuple(_along_load(problem, envelope)), notes=(_FIXED,))
+    rows = [row for load in wanted for row in _along_uplink(dataclasses.replace(problem, server_load=load), pieces)]
+    return Policy(by_uplink=tuple(rows), by_load=tuple(_along_load(problem, pieces)), notes=(_FIXED,))
 
 
 @dataclass(frozen=True)
@@ -73,24 +77,11 @@ class _Piece:
     device: frozenset[int]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Envelope:
-    """Finds the pieces between two problems that differ in one parameter, in which all costs are affine."""
-
-    legal: Legality
-    table: CutTable | None
-    network: CutNetwork | None
-
-    def pieces(self, low: Problem, high: Problem) -> list[_Piece]:
-        """The pieces from the one problem to the other, where every cost is at least as high."""
-        at_low, at_high = linear_costs(low), linear_costs(high)
-        if self.table is None:
-            return _searched(self.network or CutNetwork(self.legal), self.legal.graph, at_low, at_high)
-        ends = _ends(self.table, low, high)
-        return _swept(self.table, self.table.sums(at_low), self.table.sums(at_high), ends)
+_Pieces = Callable[[Problem, Problem], list[_Piece]]
+"""Finds the pieces from one problem to another that differs in one parameter and costs at least as much everywhere."""
 
 
-def _along_uplink(problem: Problem, envelope: _Envelope) -> Iterator[PolicyRow]:
+def _along_uplink(problem: Problem, pieces: _Pieces) -> Iterator[PolicyRow]:
     """The rows at the problem's load, slowest uplink first."""
     rate = problem.link.uplink_bps
     rates = {min(SLOWEST_BPS, rate), max(FASTEST_BPS, rate)}
@@ -101,7 +92,7 @@ def _along_uplink(problem: Problem, envelope: _Envelope) -> Iterator[PolicyRow]:
     found: list[tuple[float, float, frozenset[int]]] = []
     for slow, fast in itertools.pairwise(sorted(rates)):
         low, high = 1 / fast, 1 / slow
-        for piece in reversed(envelope.pieces(_at_rate(problem, fast), _at_rate(problem, slow))):
+        for piece in reversed(pieces(_at_rate(problem, fast), _at_rate(problem, slow))):
             slowest = slow if piece.end == 1 else 1 / (low + piece.end * (high - low))
             fastest = fast if piece.start == 0 else 1 / (low + piece.start * (high - low))
             if found and found[-1][1:] == (slowest, piece.device):
@@ -117,13 +108,12 @@ def _at_rate(problem: Problem, uplink_bps: float) -> Problem:
     return dataclasses.replace(problem, link=link)
 
 
-def _along_load(problem: Problem, envelope: _Envelope) -> Iterator[PolicyRow]:
+def _along_load(problem: Problem, pieces: _Pieces) -> Iterator[PolicyRow]:
     """The rows at the problem's uplink, least load first."""
     low, high = min(LIGHTEST_LOAD, problem.server_load), max(HEAVIEST_LOAD, problem.server_load)
     rate = problem.link.uplink_bps
-    for piece in envelope.pieces(
-        dataclasses.replace(problem, server_load=low), dataclasses.replace(problem, server_load=high)
-    ):
+    lightest, heaviest = (dataclasses.replace(problem, server_load=load) for load in (low, high))
+    for piece in pieces(lightest, heaviest):
         load = (low + piece.start * (high - low), low + piece.end * (high - low))
         yield _row(problem, piece.device, uplink_bps=(rate, rate), load=load)
 
@@ -141,33 +131,12 @@ def _row(
     )
 
 
-def _ends(table: CutTable, low: Problem, high: Problem) -> NDArray[np.float64]:
-    """How far each cut keeps to the limits, as a fraction of the range; below 0 where it never does; shape (cuts,)."""
+def _visited(table: CutTable, low: Problem, high: Problem) -> list[_Piece]:
+    """The pieces among the cuts of a table, by a sweep; none where no cut keeps to the limits any more."""
     import numpy as np
 
-    ends = np.full(table.size, np.inf)
-    for one, other in zip(limits_of(low), limits_of(high), strict=True):
-        first, last = one.values(table), other.values(table)
-        room, growth = one.most - first, np.maximum(last - first, 0.0)
-        reach = np.divide(room, growth, out=np.full(table.size, np.inf), where=growth > 0)
-        ends = np.minimum(ends, np.where(one.met(first), np.maximum(reach, 0.0), -1.0))
-    return ends
-
-
-def _swept(
-    table: CutTable, first: NDArray[np.float64], last: NDArray[np.float64], ends: NDArray[np.float64]
-) -> list[_Piece]:
-    """The pieces among the cuts of a table; none where no cut keeps to the limits any more.
-
-    Args:
-        table: The cuts.
-        first: What each costs where the range begins; shape (cuts,).
-        last: What each costs where it ends.
-        ends: How far each keeps to the limits, as a fraction of the range.
-    """
-    import numpy as np
-
-    growth, at, found = last - first, 0.0, []
+    first, ends = table.sums(linear_costs(low)), _ends(table, low, high)
+    growth, at, found = table.sums(linear_costs(high)) - first, 0.0, []
     allowed = ends >= 0
     while at < 1 and allowed.any():
         value = np.where(allowed, first + at * growth, np.inf)
@@ -183,13 +152,27 @@ def _swept(
     return _joined(found)
 
 
-def _searched(network: CutNetwork, graph: ModelGraph, low: LinearCosts, high: LinearCosts) -> list[_Piece]:
+def _ends(table: CutTable, low: Problem, high: Problem) -> NDArray[np.float64]:
+    """How far each cut keeps to the limits, as a fraction of the range; below 0 where it never does; shape (cuts,)."""
+    import numpy as np
+
+    ends = np.full(table.size, np.inf)
+    for one, other in zip(limits_of(low), limits_of(high), strict=True):
+        first, last = one.values(table), other.values(table)
+        room, growth = one.most - first, np.maximum(last - first, 0.0)
+        reach = np.divide(room, growth, out=np.full(table.size, np.inf), where=growth > 0)
+        ends = np.minimum(ends, np.where(one.met(first), np.maximum(reach, 0.0), -1.0))
+    return ends
+
+
+def _searched(network: CutNetwork, graph: ModelGraph, low: Problem, high: Problem) -> list[_Piece]:
     """The pieces among all legal cuts, by two least cuts for each break."""
+    first, last = linear_costs(low), linear_costs(high)
 
     def best(at: float) -> tuple[float, frozenset[int], float, float]:
-        device = network.least(combined([(1 - at, low), (at, high)]))
+        device = network.least(combined([(1 - at, first), (at, last)]))
         table = table_of(graph, [device])
-        return at, device, float(table.sums(low)[0]), float(table.sums(high)[0])
+        return at, device, float(table.sums(first)[0]), float(table.sums(last)[0])
 
     found, waiting = [], [(best(0.0), best(1.0))]
     while waiting:
