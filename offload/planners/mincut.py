@@ -8,7 +8,7 @@ where they are few enough, and otherwise by a relaxation that tells how much bet
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from offload.graph.cuts import make_cut
@@ -96,7 +96,8 @@ def _candidates(legal: Legality, stages: Sequence[LinearCosts], limits: Sequence
     for limit in limits:
         least = table_of(legal.graph, [network.least(limit.costs)]).sums(limit.costs)
         if not limit.met(least).all():
-            raise verdict([(limit, float(least[0]))], which="any cut")
+            alone = limit if limit.side is None else replace(limit, quantity=f"{limit.quantity} for weights alone")
+            raise verdict([(alone, float(least[0]))], which="any cut")
     cuts = list(dict.fromkeys([*relaxed.met, *prefixes(legal)]))
     return _Candidates(table=table_of(legal.graph, cuts), all_legal=False, bound=relaxed.bound)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from offload.artifacts.link import Link
+from offload.errors import VerdictError
 from offload.graph.model_graph import Layer, ModelGraph, Tensor
 from offload.planners.base import Constraints, Problem
 from offload.planners.constraints import Limit, infeasible, within
@@ -19,6 +20,7 @@ from offload.planners.ideals import ideals, legal_cuts, table_of
 from offload.planners.legality import legality
 from offload.planners.mincut import MinCut
 from offload.planners.network import CutNetwork
+from offload.planners.objective import objective
 from offload.planners.thresholds import policy
 from tests import synthetic
 
@@ -171,3 +173,59 @@ def test_limits_of_which_no_two_go_together_are_all_named() -> None:
     one_each = [limit("--a", (1, 0), (0, 0)), limit("--b", (0, 1), (1, 0)), limit("--c", (0, 0), (0, 1))]
     assert [int(within([each], cuts).sum()) for each in one_each] == [1, 1, 1]
     assert "no cut keeps to --a, --b, --c together" in infeasible(one_each, cuts, which="any cut").message
+
+
+def wide(branches: int = 17, **changes: object) -> Problem:
+    """Layers side by side, each of which can be on either side: 2**17 legal cuts and more."""
+    made = [f"b{number}" for number in range(branches)]
+    graph = ModelGraph(
+        tensors=tuple(Tensor(name=name, shape=(4000,), dtype="uint8") for name in ("x", *made, "y")),
+        layers=(
+            *(
+                Layer(name=name, kind="conv", op="Op", inputs=("x",), outputs=(name,), flops=1, weight_bytes=1000)
+                for name in made
+            ),
+            Layer(name="y", kind="other", op="Op", inputs=tuple(made), outputs=("y",), flops=1, weight_bytes=0),
+        ),
+        inputs=("x",),
+        outputs=("y",),
+    )
+    times = [0.001 * (1 + number % 5) for number in range(branches + 1)]
+    return synthetic.problem(
+        device=synthetic.profile(graph, times),
+        server=synthetic.profile(graph, times[::-1]),
+        link=Link(uplink_bps=100e6, downlink_bps=100e6, rtt_s=0.001),
+        **changes,
+    )
+
+
+def test_more_cuts_than_a_search_visits_are_covered_by_the_minimum_cut() -> None:
+    ranking = MinCut().rank(wide())
+    assert ranking.exact
+    assert ranking.legal_cuts is None
+    costs, rng = linear_costs(wide()), random.Random(0)
+    for _ in range(200):
+        device = frozenset(number for number in range(17) if rng.random() < 0.5)
+        assert ranking.bound is not None
+        assert table_of(wide().graph, [device]).sums(costs)[0] >= ranking.bound * (1 - 1e-12)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"target": "throughput"}, {"constraints": Constraints(device_memory_bytes=20_000)}],
+    ids=["throughput", "memory"],
+)
+def test_more_cuts_than_a_search_visits_are_bounded_and_said_so(changes: dict[str, object]) -> None:
+    of = wide(**changes)
+    ranking = MinCut().rank(of)
+    assert ranking.legal_cuts is None
+    assert ranking.bound is not None
+    assert 0 < ranking.bound <= objective(of, ranking.options[0])
+    assert ranking.notes[-1].startswith("there are more than 100,000 legal cuts, too many to visit")
+    assert "%" in ranking.notes[-1] or "none is better" in ranking.notes[-1]
+
+
+def test_a_memory_that_no_cut_keeps_to_is_refused_without_visiting_all() -> None:
+    limits = Constraints(server_memory_bytes=1.0, pins={0: "server"})
+    with pytest.raises(VerdictError, match="the least server memory for weights alone any cut reaches is 1.0 kB"):
+        MinCut().rank(wide(18, constraints=limits))
