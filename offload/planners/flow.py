@@ -18,6 +18,8 @@ _BITS = 58
 _ROUND_BITS = 29
 """A round's flow stays below this power of two, so that capacities and residuals fit 32 bits."""
 _MOST = 2 ** (_ROUND_BITS + 1) - 1
+_LEAST = 1e-200
+"""What a bound counts as at least, so that its fractions are numbers yet."""
 
 
 class FlowNetwork:
@@ -55,8 +57,9 @@ class FlowNetwork:
         from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
         left = np.zeros(len(self._pairs), dtype=np.int64)
-        unit = (bound or 1.0) / 2.0**_BITS
-        np.add.at(left, self._where, np.rint(np.minimum(capacity, bound * 2 or 1.0) / unit).astype(np.int64))
+        unit = max(bound, _LEAST) / 2.0**_BITS
+        units = np.minimum(capacity / unit, 2.0 ** (_BITS + 1))
+        np.add.at(left, self._where, np.rint(units).astype(np.int64))
         np.minimum(left, 2 ** (_BITS + 1), out=left)
         shape, shift = (self._nodes, self._nodes), _BITS - _ROUND_BITS
         while True:

@@ -227,5 +227,5 @@ def test_more_cuts_than_a_search_visits_are_bounded_and_said_so(changes: dict[st
 
 def test_a_memory_that_no_cut_keeps_to_is_refused_without_visiting_all() -> None:
     limits = Constraints(server_memory_bytes=1.0, pins={0: "server"})
-    with pytest.raises(VerdictError, match="the least server memory for weights alone any cut reaches is 1.0 kB"):
+    with pytest.raises(VerdictError, match=r"the least server memory for weights alone any cut reaches is 1\.0 kB"):
         MinCut().rank(wide(18, constraints=limits))
