@@ -56,3 +56,8 @@ def existing_file(path: Path | None, option: str) -> Path | None:
     if path is not None and not path.exists():
         raise OffloadError(f"{option}: {path} is not there", hint="check the path")
     return path
+
+
+def artifact_file(path: Path | None, option: str, kind: str) -> Path | None:
+    """As `existing_file`, but None, for the newest plan, where `plan.json` is asked for and not there."""
+    return None if path == Path(f"{kind}.json") and not path.exists() else existing_file(path, option)

@@ -18,6 +18,7 @@ from offload.cli.options import (
     OutputOption,
     TlsCaOption,
     TokenOption,
+    artifact_file,
     chosen_format,
     existing_file,
 )
@@ -117,12 +118,12 @@ def plan(
 
     terminal: Terminal = context.obj
     request = api.PlanRequest(
-        profile=existing_file(profile, "--profile"),
+        profile=artifact_file(profile, "--profile", "profile"),
         server=tuple(server) if server else None,
         uplink_bps=_given(parse_rate, bw),
         downlink_bps=_given(parse_rate, down),
         rtt_s=parse_duration(rtt),
-        link=existing_file(link, "--link"),
+        link=artifact_file(link, "--link", "link"),
         target=target.value,
         planner=planner,
         pareto=pareto,

@@ -16,6 +16,7 @@ from offload.cli.options import (
     OutputOption,
     TlsCaOption,
     TokenOption,
+    artifact_file,
     chosen_format,
     existing_file,
 )
@@ -70,7 +71,7 @@ def verify(
 
     terminal: Terminal = context.obj
     request = api.VerifyRequest(
-        plan=existing_file(plan, "PLAN"),
+        plan=artifact_file(plan, "PLAN", "plan"),
         server=server,
         requests=requests,
         duration_s=parse_duration(duration) if duration is not None else None,

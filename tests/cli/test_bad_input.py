@@ -179,7 +179,7 @@ def test_plans_that_cannot_be_executed(run: Run, plan_of_a_file: Path, tmp_path:
     for change, error in (
         ({"codec": "zip"}, "codec 'zip'"),
         ({"chosen": document["chosen"] | {"device_layers": [7]}}, "the plan is damaged"),
-        ({"model": document["model"] | {"hash": "0" * 64}}, "the plan is for net with content 000000000000"),
+        ({"model": document["model"] | {"hash": "0" * 64}}, "net had the content 000000000000"),
         ({"schema_version": 2}, "schema_version 2"),
         ({"battery_j": -1.0}, "damaged at battery_j"),
         ({"server": document["server"] | {"load": 0.0}}, "damaged at server.load"),
@@ -191,7 +191,7 @@ def test_plans_that_cannot_be_executed(run: Run, plan_of_a_file: Path, tmp_path:
 def test_a_plan_for_a_model_that_has_changed(run: Run, plan_of_a_file: Path, tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(serving_models.scale(factor=3.0))
     outcome = run("verify", str(plan_of_a_file))
-    assert "the plan is for net" in refused(outcome)
+    assert "net had the content" in refused(outcome)
     assert "profile and plan again" in outcome.hint
 
 

@@ -99,6 +99,20 @@ def test_verify_passes_on_every_option(run: Run, answer: Answer, tmp_path: Path)
     ]  # fmt: skip
 
 
+def test_the_name_of_a_kind_stands_for_the_newest_of_it(
+    run: Run, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    planned, verified = answer("plan", synthetic.plan()), answer("verify", synthetic.verification())
+    assert run("plan", "--profile", "profile.json", "--link", "link.json").code == 0
+    assert run("verify", "plan.json").code == 0
+    assert (planned[0].profile, planned[0].link, verified[0].plan) == (None, None, None)
+    assert run("verify", "other.json").error == "PLAN: other.json is not there"
+    (tmp_path / "plan.json").touch()
+    run("verify", "plan.json")
+    assert verified[1].plan == Path("plan.json")
+
+
 def test_the_token_may_come_from_the_environment_and_the_flag_beats_it(
     run: Run, answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,5 +62,5 @@ def test_a_torch_plan_is_executed_by_an_embedded_server_that_has_the_model(works
 def test_a_plan_of_other_content_is_not_executed(workspace: Workspace, plan: Plan) -> None:
     other = plan.model_copy(update={"model": plan.model.__class__(**{**vars(plan.model), "precision": "bf16"})})
     path = workspace.save(other, name="other")
-    with pytest.raises(OffloadError, match="the plan is for mobilenet_v2 with content"):
+    with pytest.raises(OffloadError, match="mobilenet_v2 had the content"):
         api.verify(api.VerifyRequest(plan=path, requests=2, alternatives=0), workspace=workspace)

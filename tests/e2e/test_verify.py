@@ -346,7 +346,7 @@ def test_a_plan_for_another_model(plan_file: Path, workspace: Workspace, tmp_pat
     other.write_bytes(small_network(seed=1))
     plan = Plan.load(plan_file)
     moved = plan.model_copy(update={"model": dataclasses.replace(plan.model, spec=str(other))})
-    with pytest.raises(OffloadError, match="the plan is for small"):
+    with pytest.raises(OffloadError, match="small had the content"):
         verify(workspace.save(moved, name="small"), workspace)
 
 

@@ -1,0 +1,21 @@
+"""The verbs as functions: what the command line calls and applications may call; nothing here prints.
+
+Each function reads artifacts or a model and returns one artifact. All raise OffloadError for whatever the user can
+mend.
+"""
+
+from offload.api.links import LinkRequest, link
+from offload.api.plans import PlanRequest, plan
+from offload.api.profiles import ProfileRequest, profile
+from offload.api.verifications import VerifyRequest, verify
+
+__all__ = [
+    "LinkRequest",
+    "PlanRequest",
+    "ProfileRequest",
+    "VerifyRequest",
+    "link",
+    "plan",
+    "profile",
+    "verify",
+]

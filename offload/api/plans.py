@@ -1,0 +1,221 @@
+"""Plans: where to cut a model, between which device and which server, over which link."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offload.api.models import load_again
+from offload.api.profiles import profile_on
+from offload.artifacts.link import Link, LinkProfile
+from offload.artifacts.plan import Plan, Side, Target
+from offload.artifacts.profile import Profile
+from offload.artifacts.workspace import Workspace
+from offload.errors import OffloadError, UsageError, VerdictError
+from offload.progress import NullProgress, Progress
+
+if TYPE_CHECKING:
+    from offload.planners.base import Problem
+
+_ASSUMED_RADIO = "wifi"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """What `plan` is asked for."""
+
+    profile: Path | None
+    """The device's profile; None takes the newest measured one in the workspace."""
+    server: str | tuple[str, ...] | None
+    """A profile file, HOST:PORT (profiles there), or a preset's name; of several the best is taken; None assumes a
+    preset and says which."""
+    uplink_bps: float | None = None
+    """None takes the measured link."""
+    downlink_bps: float | None = None
+    """None takes the uplink's rate."""
+    rtt_s: float = 0.0
+    link: Path | None = None
+    """A measured link; None without `uplink_bps` takes the newest one in the workspace."""
+    target: Target = "latency"
+    planner: str = "mincut"
+    device_slowdown: float = 1.0
+    device_load: float = 1.0
+    """Computing takes this many times longer on the device, because other work runs there."""
+    server_load: float = 1.0
+    """The same on the server."""
+    radio: str | None = None
+    """None assumes one, and says so, where energy is asked for."""
+    paper_energy: bool = False
+    """Charge computing and sending only, as Neurosurgeon's authors do."""
+    battery_j: float | None = None
+    """Energy of a full battery, to tell how many requests it lasts for."""
+    pareto: bool = False
+    """Whether to list the options that no other beats in both latency and energy."""
+    max_latency_s: float | None = None
+    max_energy_j: float | None = None
+    device_memory_bytes: float | None = None
+    server_memory_bytes: float | None = None
+    pins: Mapping[str, Side] = field(default_factory=dict)
+    """Layer name to the side it must run on."""
+    private_depth: str | None = None
+    """A layer's name: the raw input and every tensor above its output never leave the device."""
+    token: str | None = None
+    tls_ca: Path | None = None
+
+
+_IMAGE_CONVOLUTIONS = ("conv2d", "conv_transpose2d")
+"""Operators that run faster with channels innermost."""
+
+
+def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | None = None) -> Plan:
+    """Choose where to cut the model, and of several servers the best.
+
+    Raises:
+        OffloadError: there is no profile or no link, or the profiles do not belong together.
+        VerdictError: no cut keeps to the constraints; says which binds and by how much.
+    """
+    from offload.planners.plan import best_plan, load_planner, make_plan
+
+    progress = progress or NullProgress()
+    _check_link_options(request)
+    planner = load_planner(request.planner)
+    device = _device_profile(request.profile, workspace, progress)
+    specs = request.server if isinstance(request.server, tuple) else (request.server,)
+    link, warnings = _link(request, specs, workspace, progress)
+    plans, refusals = [], []
+    for spec in specs or (None,):
+        server = _server_profile(spec, request, device, workspace, progress)
+        try:
+            plans.append(
+                make_plan(
+                    _problem(request, device, server, link),
+                    planner=planner,
+                    device_hash=device.content_hash,
+                    server_hash=server.content_hash,
+                    battery_j=request.battery_j,
+                    pareto=request.pareto,
+                    warnings=warnings,
+                )
+            )
+        except VerdictError as refusal:
+            refusals.append(refusal)
+            if len(specs) > 1:
+                progress.note(f"server {spec}: {refusal.message}")
+    if not plans:
+        raise refusals[0]
+    return best_plan(plans)
+
+
+def _problem(request: PlanRequest, device: Profile, server: Profile, link: Link) -> Problem:
+    from offload.planners.base import Constraints, Problem
+    from offload.planners.layer_names import layer_index, pins_by_index
+    from offload.predictors.radios import load_radio
+
+    private = request.private_depth
+    return Problem(
+        device=device,
+        server=server,
+        link=link,
+        target=request.target,
+        radio=load_radio(request.radio or _ASSUMED_RADIO) if request.radio or _needs_energy(request) else None,
+        device_slowdown=request.device_slowdown,
+        device_load=request.device_load,
+        server_load=request.server_load,
+        paper_energy=request.paper_energy,
+        constraints=Constraints(
+            max_latency_s=request.max_latency_s,
+            max_energy_j=request.max_energy_j,
+            device_memory_bytes=request.device_memory_bytes,
+            server_memory_bytes=request.server_memory_bytes,
+            pins=pins_by_index(device.graph, request.pins),
+            private_depth=None if private is None else layer_index(device.graph, private, asked_by="--private-depth"),
+        ),
+    )
+
+
+def _needs_energy(request: PlanRequest) -> bool:
+    return (
+        request.target == "energy"
+        or request.max_energy_j is not None
+        or request.battery_j is not None
+        or request.pareto
+    )
+
+
+def _device_profile(path: Path | None, workspace: Workspace, progress: Progress) -> Profile:
+    if path is not None:
+        return Profile.load(path)
+    found = workspace.newest(Profile, fits=lambda profile: profile.source == "measured")
+    if found is None:
+        raise OffloadError(f"no profile in {workspace.root}", hint="make one with `offload profile MODEL`")
+    progress.note(f"device: took the newest profile, {found[0]}")
+    return found[1]
+
+
+def _check_link_options(request: PlanRequest) -> None:
+    if request.uplink_bps is not None and request.link is not None:
+        raise UsageError("--bw and --link exclude each other", hint="a measured link has its own rate: leave one out")
+    if request.uplink_bps is None and (request.downlink_bps is not None or request.rtt_s):
+        raise UsageError(
+            "--down and --rtt belong to --bw", hint="a measured link has its own: add --bw, or leave them out"
+        )
+
+
+def _link(
+    request: PlanRequest, specs: Sequence[str | None], workspace: Workspace, progress: Progress
+) -> tuple[Link, list[str]]:
+    """The link to plan for, and what the user should know of what was assumed."""
+    warnings = []
+    if request.radio is None and _needs_energy(request):
+        warnings.append(f"no radio was named and {_ASSUMED_RADIO} is assumed: give the device's own with --radio")
+    if request.uplink_bps is not None:
+        declared = Link(
+            uplink_bps=request.uplink_bps,
+            downlink_bps=request.downlink_bps or request.uplink_bps,
+            rtt_s=request.rtt_s,
+        )
+        return declared, warnings
+    if request.link is not None:
+        measured = LinkProfile.load(request.link)
+    else:
+        addresses = {spec for spec in specs if spec is not None and ":" in spec and not Path(spec).is_file()}
+        found = workspace.newest(LinkProfile, fits=lambda link: not addresses or link.server in addresses)
+        if found is None:
+            to = f" to {', '.join(sorted(addresses))}" if addresses else ""
+            raise OffloadError(
+                f"no --bw, and no measured link{to} in {workspace.root}",
+                hint="add --bw 450mbps, or measure with `offload link HOST:PORT`",
+            )
+        progress.note(f"link: took the newest one measured, {found[0]}")
+        measured = found[1]
+    if measured.stopped != "time":
+        warnings.append(f"measuring the link ended early ({measured.stopped}): measure again with `offload link`")
+    return measured.link(), warnings
+
+
+def _server_profile(
+    spec: str | None, request: PlanRequest, device: Profile, workspace: Workspace, progress: Progress
+) -> Profile:
+    from offload.predictors.presets import load_preset, presets
+    from offload.predictors.roofline import assumed_profile
+    from offload.runtimes.catalogue import runtime_of
+
+    if spec is None:
+        preset = load_preset()
+        progress.note(f"server: none given, assumed a {preset.name} from its published peak rates")
+        return assumed_profile(device.graph, device.model, preset)
+    if Path(spec).is_file():
+        return Profile.load(Path(spec))
+    if spec in presets():
+        return assumed_profile(device.graph, device.model, load_preset(spec))
+    if ":" in spec:
+        model = load_again(device.model, runtime_of(device.runtime), workspace=workspace, progress=progress)
+        return profile_on(spec, model, device.model, token=request.token, tls_ca=request.tls_ca, progress=progress)
+    near = get_close_matches(spec.lower(), presets(), n=3) or presets()
+    raise OffloadError(
+        f"--server {spec}: no such file, and not a preset",
+        hint="give a profile, HOST:PORT, or one of " + ", ".join(near),
+    )

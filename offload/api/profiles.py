@@ -1,0 +1,224 @@
+"""Profiles: what each layer of a model costs, here or on a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offload.api.models import identity_of, load
+from offload.artifacts.profile import ModelIdentity, Precision, Profile
+from offload.artifacts.workspace import Workspace
+from offload.environment import physical_cores
+from offload.errors import OffloadError, UsageError
+from offload.progress import NullProgress, Progress
+
+if TYPE_CHECKING:
+    from offload.models.loaded import LoadedModel
+    from offload.profilers.energy.base import Meter
+    from offload.runtimes.base import Runtime
+    from offload.runtimes.catalogue import RuntimeName
+
+_IMAGE_CONVOLUTIONS = ("conv2d", "conv_transpose2d")
+"""Operators that run faster with channels innermost."""
+_ENERGY_SHARE = 0.5
+"""Of the time cap: what measuring energy may take on top of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileRequest:
+    """What `profile` is asked for."""
+
+    model: str
+    """A built-in name, a path to `.onnx`, `package.module:callable`, `torchvision:NAME` or `timm:NAME`."""
+    inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Input shapes by name, for models that do not have their own."""
+    batch: int = 1
+    weights: Path | None = None
+    device: str = "cpu"
+    """`cpu`, `cuda` or `cuda:N`."""
+    runtime: RuntimeName | None = None
+    """None takes ONNX Runtime where it can do what is asked, and torch otherwise."""
+    dtype: Precision = "fp32"
+    """What weights and floating-point tensors are cast to; other than fp32 on torch only."""
+    channels_last: bool = False
+    """Keep images with their channels innermost; on torch only."""
+    compiled: bool = False
+    """Compile the model by torch.compile; on torch only."""
+    threads: int | None = None
+    """Threads of the runtime; None takes every physical core."""
+    precision: float = 0.02
+    """Measuring stops when the 95 % interval of the whole's median is within this fraction either way."""
+    max_time_s: float = 60.0
+    power_w: float | None = None
+    """Declared power while computing: models the energy, and no meter is read."""
+    idle_power_w: float | None = None
+    """Declared power while waiting; None takes what the meter reads."""
+    meter: str | None = None
+    """`auto`, `nvml`, `rapl`, `jetson` or `none`; None is `auto`, or `none` when a power is declared."""
+    on: str | None = None
+    """HOST:PORT of an offload server to profile on; None profiles here."""
+    token: str | None = None
+    """The server's token, for `on`."""
+    tls_ca: Path | None = None
+    """The certificate authority to trust, for `on`; None speaks without TLS."""
+
+
+def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress | None = None) -> Profile:
+    """Measure what each layer of a model costs, here or on a server.
+
+    Raises:
+        OffloadError: the model, the device or the server cannot be used.
+    """
+    from offload.profilers.energy.profile import with_energy
+    from offload.profilers.layers import profile_model
+    from offload.serving.protocol_cost import measure_protocol
+
+    progress = progress or NullProgress()
+    _check_remote(request)
+    runtime = _runtime(request)
+    if request.on is not None and request.threads is not None:
+        raise UsageError(
+            f"{request.on} profiles with its own threads, not with {request.threads}",
+            hint="leave --threads out, and start the server with `offload serve --threads N`",
+        )
+    meter = _meter(request, runtime)
+    model = load(
+        request.model,
+        runtime,
+        inputs=request.inputs,
+        batch=request.batch,
+        weights=request.weights,
+        precision=request.dtype,
+        workspace=workspace,
+        progress=progress,
+    )
+    identity = identity_of(model, inputs=request.inputs, weights=request.weights)
+    if request.channels_last and not any(layer.op in _IMAGE_CONVOLUTIONS for layer in model.graph.layers):
+        raise UsageError(f"--channels-last: {model.name} has no convolution of images", hint="leave it out")
+    if request.on is not None:
+        remote = profile_on(
+            request.on,
+            model,
+            identity,
+            precision=request.precision,
+            max_time_s=request.max_time_s,
+            power_w=request.power_w,
+            token=request.token,
+            tls_ca=request.tls_ca,
+            progress=progress,
+        )
+        return remote.model_copy(update={"idle_power_w": request.idle_power_w})
+    threads = request.threads or physical_cores()
+    measured = profile_model(
+        model,
+        runtime,
+        identity,
+        threads=threads,
+        precision=request.precision,
+        max_time_s=request.max_time_s,
+        power_w=request.power_w,
+        progress=progress,
+    )
+    if request.idle_power_w is not None:
+        measured = measured.model_copy(update={"idle_power_w": request.idle_power_w})
+    if meter is not None and measured.stopped != "interrupted":
+        measured = with_energy(
+            measured,
+            model,
+            runtime,
+            meter,
+            threads=threads,
+            budget_s=_ENERGY_SHARE * request.max_time_s,
+            progress=progress,
+        )
+    if measured.stopped == "interrupted":
+        return measured
+    try:
+        return measured.model_copy(update={"protocol": measure_protocol()})
+    except KeyboardInterrupt:
+        return measured.model_copy(update={"stopped": "interrupted"})
+
+
+def profile_on(
+    address: str,
+    model: LoadedModel,
+    identity: ModelIdentity,
+    *,
+    precision: float = ProfileRequest.precision,
+    max_time_s: float = ProfileRequest.max_time_s,
+    power_w: float | None = None,
+    token: str | None,
+    tls_ca: Path | None,
+    progress: Progress,
+) -> Profile:
+    """A profile made by a server of ours, under the identity the model has here.
+
+    Raises:
+        OffloadError: the server cannot profile, or profiled another model.
+    """
+    from offload.serving.client import ServerClient
+    from offload.serving.remote_profile import profile_on_server
+
+    progress.start(f"profiling on {address}")
+    try:
+        with ServerClient(address, token=token, tls=tls_ca) as client:
+            remote = profile_on_server(client, model, precision=precision, max_time_s=max_time_s, power_w=power_w)
+    finally:
+        progress.finish()
+    if remote.model.hash != model.hash:
+        raise OffloadError(
+            f"the server at {address} profiled content {remote.model.hash[:12]}, {model.hash[:12]} was sent",
+            hint="run the same version of offload and onnxruntime on both sides",
+        )
+    return remote.model_copy(update={"model": identity})
+
+
+def _check_remote(request: ProfileRequest) -> None:
+    """What a server decides for itself cannot be asked of it."""
+    wishes = {
+        f"--device {request.device}": request.device != "cpu",
+        "--channels-last": request.channels_last,
+        "--compile": request.compiled,
+    }
+    for wish, asked in wishes.items():
+        if asked and request.on is not None:
+            raise UsageError(
+                f"{wish} does not go with --on: {request.on} runs models in its own way",
+                hint=f"leave {wish.split()[0]} out, and start the server as it is to run",
+            )
+
+
+def _runtime(request: ProfileRequest) -> Runtime:
+    from offload.runtimes.catalogue import choose_runtime
+
+    return choose_runtime(
+        request.runtime,
+        device=request.device,
+        precision=request.dtype,
+        channels_last=request.channels_last,
+        compiled=request.compiled,
+        onnx_file=Path(request.model).suffix == ".onnx",
+    )
+
+
+def _meter(request: ProfileRequest, runtime: Runtime) -> Meter | None:
+    """The meter to read, not yet entered; known to be there when it was asked for by name."""
+    from offload.profilers.energy.choose import open_meter
+
+    power_w, idle_power_w, meter = request.power_w, request.idle_power_w, request.meter
+    if power_w is not None and idle_power_w is not None and idle_power_w > power_w:
+        raise UsageError(
+            f"--idle-power {idle_power_w:g}W is above --power {power_w:g}W",
+            hint="--power is the whole device's while computing, idle power included",
+        )
+    if power_w is not None and meter not in (None, "none"):
+        raise UsageError(
+            f"--power models the energy, --meter {meter} measures it", hint="give one of them, or --meter none"
+        )
+    if request.on is not None:
+        if meter not in (None, "none"):
+            raise UsageError(f"--meter reads this machine, not {request.on}", hint="leave it out")
+        return None
+    return open_meter(meter or ("auto" if power_w is None else "none"), runtime.device)
