@@ -30,6 +30,10 @@ _BITS_PER_SECOND = {
 }  # fmt: skip
 
 
+_LEAST, _MOST = 1e-15, 1e15
+"""In base units; beyond these is no figure that can be true, and arithmetic overflows at last."""
+
+
 def _parse(text: str, units: dict[str, float], what: str, example: str, *, allow_zero: bool) -> float:
     match = _NUMBER.match(text)
     if match is None:
@@ -39,12 +43,19 @@ def _parse(text: str, units: dict[str, float], what: str, example: str, *, allow
         raise UsageError(f"{text!r} has no unit, {what} needs one", hint=f"write it like {example}")
     if unit not in units:
         raise UsageError(
-            f"{text!r}: {unit!r} is not a unit of {what.removeprefix('an ').removeprefix('a ')}", hint="use one of " + ", ".join(units)
+            f"{text!r}: {unit!r} is not a unit of {what.removeprefix('an ').removeprefix('a ')}",
+            hint="use one of " + ", ".join(units),
         )
-    value = number * units[unit]
+    return _possible(number * units[unit], text, what, example, allow_zero=allow_zero)
+
+
+def _possible(value: float, text: str, what: str, example: str, *, allow_zero: bool) -> float:
     if not math.isfinite(value) or value < 0 or (value == 0 and not allow_zero):
         bound = "zero or more" if allow_zero else "above zero"
         raise UsageError(f"{text!r}: {what} must be finite and {bound}", hint=f"write it like {example}")
+    if value > _MOST or 0 < value < _LEAST:
+        extreme = "large" if value > 1 else "small"
+        raise UsageError(f"{text!r}: {what} cannot be that {extreme}", hint=f"write it like {example}")
     return value
 
 
@@ -76,15 +87,15 @@ def parse_energy(text: str) -> float:
 
 
 def parse_battery(text: str) -> float:
-    """Joules in a full battery, from `3000mAh,3.85V` (charge times voltage) or `11.6Wh`; raises UsageError otherwise."""
+    """Joules in a full battery, from `3000mAh,3.85V` (charge times voltage) or `11.6Wh`; raises UsageError else."""
     charge, comma, voltage = text.partition(",")
     if not comma and any(text.strip().endswith(unit) for unit in _COULOMBS):
         raise UsageError(f"{text!r} is a charge, which is no energy without a voltage", hint=f"write {text},3.85V")
     if not comma:
         return _parse(text, _JOULES, "a battery", "3000mAh,3.85V", allow_zero=False)
-    return _parse(charge, _COULOMBS, "a charge", "3000mAh,3.85V", allow_zero=False) * _parse(
-        voltage, _VOLTS, "a voltage", "3000mAh,3.85V", allow_zero=False
-    )
+    coulombs = _parse(charge, _COULOMBS, "a charge", "3000mAh,3.85V", allow_zero=False)
+    volts = _parse(voltage, _VOLTS, "a voltage", "3000mAh,3.85V", allow_zero=False)
+    return _possible(coulombs * volts, text, "a battery", "3000mAh,3.85V", allow_zero=False)
 
 
 def parse_fraction(text: str) -> float:

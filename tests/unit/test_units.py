@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,7 +99,25 @@ def test_what_is_not_a_rate_is_refused(text: str) -> None:
         units.parse_rate(text)
 
 
-@pytest.mark.parametrize("parse", [units.parse_duration, units.parse_size, units.parse_power, units.parse_energy, units.parse_fraction])
+@pytest.mark.parametrize(
+    ("parse", "text", "error"),
+    [
+        (units.parse_rate, "1e300mbps", "a rate cannot be that large"),
+        (units.parse_rate, "1e-300bps", "a rate cannot be that small"),
+        (units.parse_duration, "1e300s", "a duration cannot be that large"),
+        (units.parse_size, "1e16B", "a size cannot be that large"),
+        (units.parse_battery, "1e300Wh", "a battery cannot be that large"),
+        (units.parse_battery, "1e10Ah,1e10V", "a battery cannot be that large"),
+    ],
+)
+def test_what_cannot_be_true_is_refused(parse: Callable[[str], float], text: str, error: str) -> None:
+    with pytest.raises(UsageError, match=error):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "parse", [units.parse_duration, units.parse_size, units.parse_power, units.parse_energy, units.parse_fraction]
+)
 @pytest.mark.parametrize("text", ["5", "five", "5 parsecs", "-5s", ""])
 def test_every_quantity_needs_its_own_unit(parse: object, text: str) -> None:
     with pytest.raises(UsageError) as raised:
