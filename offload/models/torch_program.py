@@ -125,4 +125,7 @@ def segment_module(
         for name, position in call.results.items():
             nodes[Value(name)] = made if position is None else graph.call_function(operator.getitem, (made, position))
     graph.output(tuple(nodes[Value(name)] for name in segment.outputs))
-    return fx.GraphModule(root, graph)
+    module = fx.GraphModule(root, graph)
+    # Else each would hold the other, and the device's memory stay taken until the garbage collector comes by.
+    module.graph.owning_module = None
+    return module

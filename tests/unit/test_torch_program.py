@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -262,6 +264,19 @@ def test_an_answer_is_not_the_memory_of_a_question() -> None:
     (answer,) = TorchRuntime().load(head, threads=1).run({"x": x}).values()
     x[:] = 7
     np.testing.assert_array_equal(answer, np.ones((1, 4)))
+
+
+def test_a_session_that_nobody_holds_gives_its_memory_back_at_once() -> None:
+    model = loaded(nn.Linear(4, 2), {"x": torch.zeros(1, 4)})
+    session = TorchRuntime().load(model.whole, threads=1)
+    session.run({"x": np.zeros((1, 4), np.float32)})
+    module = weakref.ref(session._module)
+    gc.disable()
+    try:
+        del session
+        assert module() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.slow
