@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 _Answer = TypeVar("_Answer")
-_PACKAGES = ("onnxruntime", "onnx", "torch", "numpy", "tritonclient", "grpcio")
+_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnx", "torch", "numpy", "tritonclient", "grpcio")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +44,19 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def current_environment() -> Environment:
-    """The environment of this process; reads package metadata and imports none of the packages."""
-    packages = {}
-    for name in _PACKAGES:
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions of packages by name, from their metadata; those that are not installed are left out."""
+    versions = {}
+    for name in names:
         try:
-            packages[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
+    return versions
+
+
+def current_environment() -> Environment:
+    """The environment of this process; reads package metadata and imports none of the packages."""
     try:
         load = round(os.getloadavg()[0], 2)
     except OSError:
@@ -63,7 +68,7 @@ def current_environment() -> Environment:
         processor=_processor(),
         logical_cores=os.cpu_count() or 1,
         load_average=load,
-        packages=packages,
+        packages=package_versions(_PACKAGES),
         gpus=_gpus(),
         gpu_driver=_gpu_driver(),
     )

@@ -6,15 +6,19 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
+
+from offload.environment import package_versions
+
+_EXPORTING = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
+"""What makes an export; ONNX Runtime is one of the two packages."""
 
 
 def cache_key(*parts: object) -> str:
     """A key that changes with the parts, with the versions of what exports, and with this package's own code."""
     digest = hashlib.sha256(repr(parts).encode())
-    for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
-        digest.update(f"{package}={version(package)};".encode())
+    for package, installed in package_versions(_EXPORTING).items():
+        digest.update(f"{package}={installed};".encode())
     folder = Path(__file__).parent
     for source in sorted(folder.rglob("*.py")):
         digest.update(source.read_bytes())

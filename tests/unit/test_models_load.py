@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
+from offload import environment
 from offload.errors import OffloadError
+from offload.models.cache import cache_key
 from offload.models.load import load_model
 
 NETS = '''
@@ -199,3 +202,17 @@ def test_heavy_libraries_are_imported_late(tmp_path: Path) -> None:
         assert "torch" not in sys.modules
     """
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "m.onnx")], check=True)
+
+
+def test_the_cache_does_without_the_package_that_onnxruntime_gpu_stands_in_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "onnxruntime":
+            raise PackageNotFoundError(name)
+        return {"onnxruntime-gpu": gpu}.get(name, "1")
+
+    monkeypatch.setattr(environment, "version", version)
+    keys = set()
+    for gpu in ("1.22", "1.23"):
+        keys.add(cache_key("alexnet"))
+        assert environment.package_versions(["onnxruntime", "onnxruntime-gpu"]) == {"onnxruntime-gpu": gpu}
+    assert len(keys) == 2
