@@ -22,6 +22,8 @@ Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
 """A number above zero that can be true."""
 Count = Annotated[int, Field(ge=1)]
 """How many of what there is at least one of."""
+Amount = Annotated[int, Field(ge=0, le=int(MOST))]
+"""How many or how much of what there may be none of, such as bytes; one that can be true."""
 
 
 def _now() -> str:

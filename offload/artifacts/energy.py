@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from offload.artifacts.base import Positive
+from offload.artifacts.base import Amount, Positive
 from offload.artifacts.estimate import Estimate, add, median_estimate
 
 
@@ -15,7 +15,7 @@ from offload.artifacts.estimate import Estimate, add, median_estimate
 class EnergyWindow:
     """One stretch of time between two readings of a meter."""
 
-    runs: int
+    runs: Amount
     """How often the measured thing ran in it; 0 while idle."""
     seconds: Positive
     gross_j: Positive

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from offload.artifacts.base import MOST, Artifact, Positive, Seconds
+from offload.artifacts.base import MOST, Amount, Artifact, Positive, Seconds
 from offload.artifacts.estimate import CONFIDENCE, RESAMPLES, Estimate, add, median_estimate
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def fit_affine(sizes_bytes: Sequence[float], seconds: Sequence[float]) -> Affine
 class ProtocolSample:
     """One request over loopback to a model that computes nothing."""
 
-    uplink_bytes: int
-    downlink_bytes: int
+    uplink_bytes: Amount
+    downlink_bytes: Amount
     encode_s: Seconds
     uplink_s: Seconds
     decode_s: Seconds

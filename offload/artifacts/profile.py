@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from offload.artifacts.base import Artifact, Count, Positive, Seconds
+from offload.artifacts.base import MOST, Amount, Artifact, Count, Positive, Seconds
 from offload.artifacts.breakdown import EnergySource
 from offload.artifacts.energy import ProfileEnergy
 from offload.artifacts.energy_shares import GroupShares
 from offload.artifacts.estimate import CONFIDENCE, Estimate, median_estimate
 from offload.artifacts.link import ProtocolSample
-from offload.graph.model_graph import LayerKind, ModelGraph
+from offload.graph.model_graph import DTYPE_BYTES, LayerKind, ModelGraph
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,7 @@ class RuntimeIdentity:
     version: str
     device: str
     """`cpu`, `cuda:0`, or a preset's name."""
-    threads: Count
+    threads: Annotated[Count, Field(le=int(MOST))]
     channels_last: bool = False
     """Whether images are kept with their channels innermost."""
     compiled: bool = False
@@ -69,10 +69,27 @@ class KernelGroup:
 
     layers: tuple[int, ...]
     """Indices into the graph's layers; each layer is in exactly one group."""
-    kernels: int
+    kernels: Amount
     """Kernels the runtime executed for them; 0 when they were optimised away."""
     samples_s: tuple[Seconds, ...]
     """Time of the group in each round as the runtime's profiler tells it, before closure."""
+
+
+def _check_graph(graph: ModelGraph) -> None:
+    """Refuse a graph that no model has.
+
+    Raises:
+        ValueError: it names a tensor that it does not have, or holds a type or a figure that cannot be.
+    """
+    named = {name for layer in graph.layers for name in (*layer.inputs, *layer.outputs)}
+    if not graph.tensor_by_name.keys() >= named.union(graph.inputs, graph.outputs):
+        raise ValueError("its graph names a tensor that it does not have")
+    if any(tensor.dtype not in DTYPE_BYTES for tensor in graph.tensors):
+        raise ValueError("a tensor of its graph is of no known type")
+    figures = [figure for tensor in graph.tensors for figure in (*tensor.shape, tensor.size_bytes)]
+    figures += [figure for layer in graph.layers for figure in (layer.flops, layer.weight_bytes)]
+    if any(not 0 <= figure <= MOST for figure in figures):
+        raise ValueError("its graph has a size or a number of operations that cannot be true")
 
 
 class Profile(Artifact):
@@ -133,6 +150,7 @@ class Profile(Artifact):
             raise ValueError("a dirty round is none of its rounds")
         if any(len(group.samples_s) != rounds for group in self.groups):
             raise ValueError("a group has another number of samples than the whole")
+        _check_graph(self.graph)
         covered = sorted(index for group in self.groups for index in group.layers)
         if covered != list(range(len(self.graph.layers))):
             raise ValueError("the groups do not cover each layer exactly once")

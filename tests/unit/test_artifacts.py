@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from offload.artifacts.link import ProtocolSample
 from offload.artifacts.plan import Plan
 from offload.artifacts.profile import Profile
 from offload.artifacts.verification import Verification
@@ -19,6 +20,17 @@ from tests import synthetic
 
 def edited(**changes: Any) -> str:
     return json.dumps(json.loads(synthetic.profile().to_json()) | changes)
+
+
+def changed(*where: Any, to: Any) -> str:
+    """A profile's document with one value replaced."""
+    sample = ProtocolSample(uplink_bytes=8, downlink_bytes=8, encode_s=0, uplink_s=0, decode_s=0, downlink_s=0)
+    document = json.loads(synthetic.profile(protocol=(sample,)).to_json())
+    place = document
+    for key in where[:-1]:
+        place = place[key]
+    place[where[-1]] = to
+    return json.dumps(document)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +65,15 @@ def test_json_round_trip(artifact: Profile | Plan | Verification) -> None:
         (edited(whole_s=[1.0]), "another number of samples"),
         (edited(groups=[]), "cover each layer"),
         (edited(groups=[{"layers": [0, 1, 2], "kernels": 1, "samples_s": [-1.0] * 5}]), "samples_s"),
+        (changed("groups", 0, "kernels", to=-1), "groups.0.kernels"),
+        (changed("groups", 0, "kernels", to=10**400), "groups.0.kernels"),
+        (changed("runtime", "threads", to=10**400), "runtime.threads"),
+        (changed("protocol", 0, "uplink_bytes", to=-1), "protocol.0.uplink_bytes"),
+        (changed("graph", "layers", 0, "flops", to=-1), "number of operations that cannot be true"),
+        (changed("graph", "tensors", 0, "shape", to=[-2, -2]), "size or a number"),
+        (changed("graph", "tensors", 0, "shape", to=[10**400]), "size or a number"),
+        (changed("graph", "tensors", 0, "dtype", to="float33"), "no known type"),
+        (changed("graph", "layers", 0, "inputs", to=["elsewhere"]), "names a tensor"),
         (edited(invented=1), "invented"),
     ],
 )
