@@ -5,6 +5,8 @@ Profiles, heads, tails and the server must run under the same settings, or measu
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,11 +95,15 @@ def has_cuda_provider() -> bool:
 def _providers(device: str) -> list[Any]:
     if device == "cpu":
         return ["CPUExecutionProvider"]
+    import onnxruntime as ort
+
     if not has_cuda_provider():
         raise OffloadError(
             f"--device {device}: the installed ONNX Runtime has no CUDA provider",
             hint="install onnxruntime-gpu in its place, or use --runtime torch",
         )
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+        ort.preload_dlls()  # CUDA's libraries as pip installs them; without, they are found only where torch is in use
     number = int(device.partition(":")[2] or 0)
     # A convolution of 10-bit mantissas is another precision than fp32.
     return [(CUDA_PROVIDER, {"device_id": number, "use_tf32": 0}), "CPUExecutionProvider"]
