@@ -106,10 +106,24 @@ def serve(
         everywhere = host in ("0.0.0.0", "::")  # noqa: S104  compared, not bound
         address = format_address(socket.gethostname() if everywhere else host, port)
         flags = f"{' --token TEXT' if token else ''}{' --tls-ca FILE' if tls_cert else ''}"
-        what = f"{own[0].spec} --runtime torch" if own else "MODEL"
+        what = _as_profiled(own[0]) if own else "MODEL"
         terminal.note(f"next: offload profile {what} --on {address}{flags}")
 
     server.serve(settings, ConsoleProgress(terminal), ready)
+
+
+def _as_profiled(own: OwnModel) -> str:
+    """The very same model as `offload profile` takes it."""
+    from offload.models.inputs import format_shape
+
+    shapes = (f"--input {name}{'=' if name else ''}{format_shape(shape)}" for name, shape in own.inputs.items())
+    options = (
+        *([f"--dtype {own.dtype}"] if own.dtype != "fp32" else []),
+        *([f"--batch {own.batch}"] if own.batch != 1 else []),
+        *shapes,
+        *(["--weights FILE"] if own.weights else []),
+    )
+    return " ".join((own.spec, "--runtime torch", *options))
 
 
 def _own_models(

@@ -66,13 +66,15 @@ def test_models_that_cannot_be_served_are_one_line(run: Run, options: tuple[str,
 
 
 def test_it_says_how_to_profile_its_model(home: Path) -> None:
-    command = [sys.executable, "-m", "offload", "serve", "--port", "0", "--threads", "1", *TINY]
+    options = ("--port", "0", "--threads", "1", *TINY, "--dtype", "bf16")
+    command = [sys.executable, "-m", "offload", "serve", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as server:
         assert server.stderr is not None
         try:
             lines = [server.stderr.readline() for _ in range(3)]
             assert any("listening on 127.0.0.1:" in line for line in lines), lines
-            assert any("offload profile tests.tiny_torch:branches --runtime torch --on" in line for line in lines)
+            profiled = "offload profile tests.tiny_torch:branches --runtime torch --dtype bf16 --input x=2x8 --on"
+            assert any(profiled in line for line in lines), lines
         finally:
             server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=30) == 0
