@@ -28,7 +28,7 @@ class Environment:
     """Runnable processes over the last minute when the artifact was made; None where the system has no such figure."""
     packages: dict[str, str]
     gpus: tuple[str, ...] = ()
-    """NVIDIA GPUs by number, each with its memory; empty without one, or without a driver that answers."""
+    """NVIDIA GPUs by number, each with its own memory; empty without one, or without a driver that answers."""
     gpu_driver: str | None = None
     """Version of the NVIDIA driver."""
 
@@ -93,7 +93,10 @@ def _gpus() -> tuple[str, ...]:
     def describe(number: int) -> str:
         handle = pynvml.nvmlDeviceGetHandleByIndex(number)
         name = pynvml.nvmlDeviceGetName(handle)
-        return f"{name}, {pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30:.0f} GiB"
+        try:
+            return f"{name}, {pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30:.0f} GiB"
+        except pynvml.NVMLError:  # a Jetson's has none of its own
+            return str(name)
 
     return _asked_of_nvml(lambda: tuple(describe(number) for number in range(pynvml.nvmlDeviceGetCount()))) or ()
 

@@ -50,7 +50,7 @@ def choose_runtime(
             f"{only_torch or '--runtime torch'}: the torch runtime needs a torch module, not an ONNX file",
             hint="leave it out, or name the module as package.module:callable",
         )
-    if device != "cpu" and not has_cuda_device():
+    if device != "cpu" and not _has_gpu():
         raise OffloadError(
             f"--device {device}: this machine has no NVIDIA GPU, or its driver does not answer",
             hint="use --device cpu",
@@ -62,6 +62,15 @@ def choose_runtime(
         torch_device(device)
         return TorchRuntime(device=device, channels_last=channels_last, compiled=compiled)
     return OnnxRuntime(device="cuda:0" if device == "cuda" else device)
+
+
+def _has_gpu() -> bool:
+    """The driver tells at once, but not on every Jetson; torch does after seconds of loading."""
+    if has_cuda_device():
+        return True
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def runtime_of(identity: RuntimeIdentity) -> Runtime:

@@ -78,6 +78,7 @@ def test_contradictions_are_usage_errors(wishes: dict[str, Any], message: str) -
 def test_what_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with_provider(monkeypatch, there=False)
     monkeypatch.setattr(catalogue, "has_cuda_device", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
     for name in ("torch", "onnxruntime", None):
         with pytest.raises(OffloadError, match="no NVIDIA GPU") as caught:
@@ -87,9 +88,16 @@ def test_what_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OffloadError, match="built without CUDA"):
         choose(device="cuda")
     monkeypatch.setattr(torch.version, "cuda", "12.8")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(OffloadError, match="no NVIDIA GPU"):
         choose("torch", device="cuda")
+
+
+def test_a_gpu_of_which_the_driver_tells_nothing_is_one_all_the_same(
+    gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_provider(monkeypatch, there=False)
+    monkeypatch.setattr(catalogue, "has_cuda_device", lambda: False)
+    assert choose(device="cuda") == TorchRuntime(device="cuda")
 
 
 def test_a_gpu_that_is_not_there_names_the_last(gpu: None) -> None:
