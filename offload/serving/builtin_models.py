@@ -166,7 +166,7 @@ class ProfileInChild:
     def _settings(self, tensor: Array | None) -> dict[str, Any]:
         try:
             settings = json.loads(tensor[0]) if tensor is not None else {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise invalid(f"settings is not JSON: {error}") from None
         if not isinstance(settings, dict):
             raise invalid("settings must be a JSON object")

@@ -99,7 +99,7 @@ def parse_model_config(text: str, name: str) -> Any:
     config = model_config_pb2.ModelConfig()
     try:
         json_format.Parse(text, config)
-    except json_format.ParseError as error:
+    except (json_format.ParseError, RecursionError) as error:
         raise invalid(f"failed to load '{name}': the config is not a model configuration: {error}") from None
     return config
 

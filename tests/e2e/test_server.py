@@ -375,7 +375,7 @@ def test_a_profile_is_made_in_a_child_with_the_servers_threads(profiler) -> None
 
 
 @pytest.mark.parametrize(
-    "settings", [b"{", b"[]", b'{"max_time_s": 101}', b'{"max_time_s": 0}', b'{"max_time_s": "1"}']
+    "settings", [b"{", b"[]", b"[" * 100_000, b'{"max_time_s": 101}', b'{"max_time_s": 0}', b'{"max_time_s": "1"}']
 )
 def test_profile_settings_are_checked(profiler, settings: bytes) -> None:
     with pytest.raises(ServerError, match="settings") as caught:

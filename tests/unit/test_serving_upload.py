@@ -69,6 +69,7 @@ def test_other_files_and_parameters_are_refused(file: str) -> None:
     ("config", "says"),
     [
         ("{", "not a model configuration"),
+        ("[" * 100_000, "not a model configuration"),
         ('{"nonsense": 1}', "not a model configuration"),
         ('{"max_batch_size": 8}', "max_batch_size is not supported"),
         ('{"backend": "python"}', "backend must be 'onnxruntime'"),
