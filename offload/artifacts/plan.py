@@ -63,6 +63,8 @@ class Party:
     """Every layer takes this many times longer than profiled (an emulated slower device)."""
     load: Positive = 1.0
     """Computing takes this many times longer because other work runs there."""
+    name: str | None = None
+    """The server as the user named it: a file, HOST:PORT or a preset; None where nothing was named."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from offload.artifacts.base import Positive
 
+SLOWEST_BPS, FASTEST_BPS = 1e4, 1e11
+"""The uplink rates looked at, and the plan's own."""
+LIGHTEST_LOAD, HEAVIEST_LOAD = 1.0, 100.0
+"""The server loads looked at, and the plan's own; 1 is an idle server."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyRow:

@@ -44,6 +44,7 @@ def make_plan(
     planner: Planner,
     device_hash: str,
     server_hash: str,
+    server_name: str | None = None,
     battery_j: float | None = None,
     pareto: bool = False,
     warnings: Sequence[str] = (),
@@ -55,6 +56,7 @@ def make_plan(
         planner: One of PLANNERS.
         device_hash: SHA-256 of the device's profile document.
         server_hash: SHA-256 of the server's profile document.
+        server_name: How the user named the server.
         battery_j: Energy of a full battery, to tell how many requests it lasts for.
         pareto: Whether to list the options that no other beats in both latency and energy.
         warnings: What the caller assumed, to stand before the plan's own warnings.
@@ -76,7 +78,7 @@ def make_plan(
         target=problem.target,
         codec="raw",
         device=_party(problem.device, device_hash, slowdown=problem.device_slowdown, load=problem.device_load),
-        server=_party(problem.server, server_hash, load=problem.server_load),
+        server=_party(problem.server, server_hash, load=problem.server_load, name=server_name),
         link=problem.link,
         radio=problem.radio,
         chosen=chosen,
@@ -125,7 +127,9 @@ def _baseline(problem: Problem, device_layers: Iterable[int]) -> Option:
     return make_option(problem, make_cut(problem.graph, device_layers))
 
 
-def _party(profile: Profile, profile_hash: str, *, slowdown: float = 1.0, load: float = 1.0) -> Party:
+def _party(
+    profile: Profile, profile_hash: str, *, slowdown: float = 1.0, load: float = 1.0, name: str | None = None
+) -> Party:
     return Party(
         runtime=profile.runtime,
         source=profile.source,
@@ -134,6 +138,7 @@ def _party(profile: Profile, profile_hash: str, *, slowdown: float = 1.0, load: 
         reference_s=median_estimate(profile.reference_s).value if profile.reference_s else None,
         slowdown=slowdown,
         load=load,
+        name=name,
     )
 
 

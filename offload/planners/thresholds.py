@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from offload.artifacts.policy import Policy, PolicyRow
+from offload.artifacts.policy import FASTEST_BPS, HEAVIEST_LOAD, LIGHTEST_LOAD, SLOWEST_BPS, Policy, PolicyRow
 from offload.graph.cuts import make_cut
 from offload.graph.model_graph import ModelGraph
 from offload.planners.base import Problem
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 
 LOADS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 """Server loads at which the thresholds in bandwidth are worked out, besides the problem's own."""
-SLOWEST_BPS, FASTEST_BPS = 1e4, 1e11
-"""The uplink rates looked at."""
-LIGHTEST_LOAD, HEAVIEST_LOAD = 1.0, 100.0
-"""The server loads looked at; 1 is an idle server."""
 _MOST_ARCS = 20_000
 _FIXED = "the downlink stays as it is while the uplink or the load changes"
 _ROUNDING = 1e-12

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from offload.artifacts.plan import Option, Party, Plan
-from offload.artifacts.policy import PolicyRow
+from offload.artifacts.policy import FASTEST_BPS, HEAVIEST_LOAD, LIGHTEST_LOAD, SLOWEST_BPS
 from offload.reports.document import Cell, Quantity, Section, Unit, change, human, interval, joules, seconds
 
 _SHOWN_TIES = 3
+_NOTHING = "no cut keeps to the limits"
 TARGET_WORDS = {"latency": "whole request", "energy": "energy", "throughput": "an answer every"}
 
 
@@ -25,6 +26,7 @@ def party_words(party: Party) -> str:
     else:
         runtime = party.runtime
         words = f"{runtime.device}, {runtime.threads} thread{'' if runtime.threads == 1 else 's'}, measured"
+        words += f" ({party.name})" if party.name else ""
     slower = f", emulated {party.slowdown:g}× slower" if party.slowdown != 1 else ""
     return words + slower + (f", {party.load:g}× slower by other work" if party.load != 1 else "")
 
@@ -135,37 +137,36 @@ def _policy(plan: Plan) -> list[Section]:
     load = plan.server.load
     by_load = plan.policy.by_load
     by_uplink = [row for row in plan.policy.by_uplink if row.least_server_load <= load <= row.most_server_load]
-    rates, loads = _ends(by_uplink, "uplink_bps"), _ends(by_load, "server_load")
+    rates = [(row.slowest_uplink_bps, row.fastest_uplink_bps, row.words) for row in by_uplink]
+    loads = [(row.least_server_load, row.most_server_load, row.words) for row in by_load]
     return [
         Section(
             title="When the rate changes",
             columns=("uplink", "best"),
-            rows=tuple(
-                (_range(row.slowest_uplink_bps, row.fastest_uplink_bps, rates, "bit/s"), row.words) for row in by_uplink
-            ),
+            rows=_ranges(rates, (SLOWEST_BPS, FASTEST_BPS), "bit/s"),
             lines=plan.policy.notes,
         ),
         Section(
             title="When the server's load changes",
             columns=("server load", "best"),
-            rows=tuple(
-                (_range(row.least_server_load, row.most_server_load, loads, "times"), row.words) for row in by_load
-            ),
+            rows=_ranges(loads, (LIGHTEST_LOAD, HEAVIEST_LOAD), "times"),
         ),
     ]
 
 
-def _ends(rows: Sequence[PolicyRow], of: str) -> tuple[float, float]:
-    """The least and the most that the rows were worked out for."""
-    low, high = ("slowest_", "fastest_") if of == "uplink_bps" else ("least_", "most_")
-    return (
-        min((getattr(row, low + of) for row in rows), default=0.0),
-        max((getattr(row, high + of) for row in rows), default=0.0),
-    )
+def _ranges(
+    found: Sequence[tuple[float, float, str]], looked_at: tuple[float, float], unit: Unit
+) -> tuple[tuple[Cell, ...], ...]:
+    """The ranges with what is best there, and those of the rest of what was looked at, where limits leave nothing."""
+    if not found:
+        return ()
+    before, after = (looked_at[0], found[0][0], _NOTHING), (found[-1][1], looked_at[1], _NOTHING)
+    every = [row for row in (before, *found, after) if row[0] < row[1]]
+    return tuple((_range(low, high, looked_at, unit), words) for low, high, words in every)
 
 
 def _range(low: float, high: float, ends: tuple[float, float], unit: Unit) -> str:
-    """For example "from 12.3 Mbit/s up", where the range reaches the end of what was worked out."""
+    """For example "from 12.3 Mbit/s up", where the range reaches the end of what was looked at."""
     start, end = (human(Quantity(value=value, unit=unit)) for value in (low, high))
     match (low <= ends[0], high >= ends[1]):
         case (True, True):

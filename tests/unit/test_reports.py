@@ -251,8 +251,10 @@ def test_neurosurgeons_own_choice_is_shown_when_it_is_another() -> None:
 def test_other_servers_stand_below_the_one_taken() -> None:
     made = synthetic.plan()
     offer = Offer(server=synthetic.party(source="assumed", preset="t4", load=3.0), best=made.device_only)
-    section = report_on(made.model_copy(update={"other_servers": (offer,)})).sections[3]
+    taken = made.model_copy(update={"other_servers": (offer,), "server": synthetic.party(name="there.json")})
+    section = report_on(taken).sections[3]
     assert section.title == "Servers, the one taken first"
+    assert human(section.rows[0][0]) == "cpu, 1 thread, measured (there.json)"
     assert [human(cell) for cell in section.rows[1]] == [
         "t4, assumed from published peak rates, 3× slower by other work", "run everything here", "15.0 ms",
     ]  # fmt: skip
@@ -273,7 +275,7 @@ def test_the_policy_in_human_units() -> None:
         )  # fmt: skip
 
     policy = Policy(
-        by_uplink=(row(1e4, 2e6, "stay"), row(2e6, 12.3e6, "cut"), row(12.3e6, 1e9, "go")),
+        by_uplink=(row(1e4, 2e6, "stay"), row(2e6, 12.3e6, "cut"), row(12.3e6, 1e11, "go")),
         by_load=(row(5e6, 5e6, "cut", 1.0, 7.5), row(5e6, 5e6, "stay", 7.5, 100.0)),
     )
     text = lines(render(synthetic.plan().model_copy(update={"policy": policy}), "table"))
@@ -281,6 +283,12 @@ def test_the_policy_in_human_units() -> None:
         assert line in text
     assert "up to 7.50× cut" in text
     assert "from 7.50× up stay" in text
+    limited = Policy(by_uplink=(row(2e6, 1e11, "cut"),), by_load=(row(5e6, 5e6, "cut", 1.0, 7.5),))
+    text = lines(render(synthetic.plan().model_copy(update={"policy": limited}), "table"))
+    for line in ("up to 2 Mbit/s no cut keeps to the limits", "from 2 Mbit/s up cut"):
+        assert line in text
+    for line in ("up to 7.50× cut", "from 7.50× up no cut keeps to the limits"):
+        assert line in text
 
 
 def test_an_assumed_server_and_a_slower_device_are_named() -> None:
