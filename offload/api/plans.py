@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -38,7 +38,7 @@ class PlanRequest:
     """None takes the uplink's rate."""
     rtt_s: float = 0.0
     link: Path | None = None
-    """A measured link; None without `uplink_bps` takes the newest one in the workspace."""
+    """A measured link; None without `uplink_bps` takes the newest in the workspace, for each HOST:PORT its own."""
     target: Target = "latency"
     planner: str = "mincut"
     device_slowdown: float = 1.0
@@ -66,10 +66,6 @@ class PlanRequest:
     tls_ca: Path | None = None
 
 
-_IMAGE_CONVOLUTIONS = ("conv2d", "conv_transpose2d")
-"""Operators that run faster with channels innermost."""
-
-
 def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | None = None) -> Plan:
     """Choose where to cut the model, and of several servers the best.
 
@@ -83,10 +79,13 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
     _check_link_options(request)
     planner = load_planner(request.planner)
     device = _device_profile(request.profile, workspace, progress)
-    specs = request.server if isinstance(request.server, tuple) else (request.server,)
-    link, warnings = _link(request, specs, workspace, progress)
+    specs = (request.server if isinstance(request.server, tuple) else (request.server,)) or (None,)
+    links = {
+        address: _link(request, address, workspace, progress) for address in dict.fromkeys(_address(s) for s in specs)
+    }
     plans, refusals = [], []
-    for spec in specs or (None,):
+    for spec in specs:
+        link, warnings = links[_address(spec)]
         server = _server_profile(spec, request, device, workspace, progress)
         try:
             plans.append(
@@ -95,6 +94,7 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
                     planner=planner,
                     device_hash=device.content_hash,
                     server_hash=server.content_hash,
+                    server_name=spec,
                     battery_j=request.battery_j,
                     pareto=request.pareto,
                     warnings=warnings,
@@ -164,10 +164,15 @@ def _check_link_options(request: PlanRequest) -> None:
         )
 
 
+def _address(spec: str | None) -> str | None:
+    """HOST:PORT where a server is named by that."""
+    return spec if spec is not None and ":" in spec and not Path(spec).is_file() else None
+
+
 def _link(
-    request: PlanRequest, specs: Sequence[str | None], workspace: Workspace, progress: Progress
+    request: PlanRequest, address: str | None, workspace: Workspace, progress: Progress
 ) -> tuple[Link, list[str]]:
-    """The link to plan for, and what the user should know of what was assumed."""
+    """The link to plan for, to the server at an address if there is one, and what was assumed."""
     warnings = []
     if request.radio is None and _needs_energy(request):
         warnings.append(f"no radio was named and {_ASSUMED_RADIO} is assumed: give the device's own with --radio")
@@ -181,15 +186,14 @@ def _link(
     if request.link is not None:
         measured = LinkProfile.load(request.link)
     else:
-        addresses = {spec for spec in specs if spec is not None and ":" in spec and not Path(spec).is_file()}
-        found = workspace.newest(LinkProfile, fits=lambda link: not addresses or link.server in addresses)
+        to = "" if address is None else f" to {address}"
+        found = workspace.newest(LinkProfile, fits=lambda link: address is None or link.server == address)
         if found is None:
-            to = f" to {', '.join(sorted(addresses))}" if addresses else ""
             raise OffloadError(
                 f"no --bw, and no measured link{to} in {workspace.root}",
                 hint="add --bw 450mbps, or measure with `offload link HOST:PORT`",
             )
-        progress.note(f"link: took the newest one measured, {found[0]}")
+        progress.note(f"link{to}: took the newest one measured, {found[0]}")
         measured = found[1]
     if measured.stopped != "time":
         warnings.append(f"measuring the link ended early ({measured.stopped}): measure again with `offload link`")
@@ -211,7 +215,7 @@ def _server_profile(
         return Profile.load(Path(spec))
     if spec in presets():
         return assumed_profile(device.graph, device.model, load_preset(spec))
-    if ":" in spec:
+    if _address(spec) is not None:
         model = load_again(device.model, runtime_of(device.runtime), workspace=workspace, progress=progress)
         return profile_on(spec, model, device.model, token=request.token, tls_ca=request.tls_ca, progress=progress)
     near = get_close_matches(spec.lower(), presets(), n=3) or presets()

@@ -292,6 +292,7 @@ def test_of_several_servers_the_best_is_taken_and_the_others_are_shown(run: Run,
         assert plan["server"]["preset"] == "t4"
         (other,) = plan["other_servers"]
         assert other["server"]["source"] == "measured"
+        assert (plan["server"]["name"], other["server"]["name"]) == ("t4", str(server))
         assert other["best"]["breakdown"]["latency_s"]["value"] > plan["chosen"]["breakdown"]["latency_s"]["value"]
 
 
@@ -312,6 +313,20 @@ def test_without_a_rate_the_newest_measured_link_is_taken(run: Run, home: Path, 
     other = run("plan", "--server", "10.0.0.2:8001")
     assert other.code == 1
     assert "no measured link to 10.0.0.2:8001" in other.error
+
+
+def test_each_server_is_planned_for_over_its_own_link(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Workspace(home).save(synthetic.profile(), name="toy")
+    for address, overhead_s in (("near:8001", 1e-4), ("far:8001", 0.5)):
+        Workspace(home).save(link_profile(overhead_s=overhead_s, server=address), name="link")
+    server = synthetic.profile(times_s=(0.001, 0.0001, 0.0004))
+    monkeypatch.setattr("offload.api.plans._server_profile", lambda *_: server)
+    outcome = run("plan", "--server", "far:8001", "--server", "near:8001", "--json")
+    assert outcome.code == 0, outcome.err
+    plan = json.loads(outcome.out)
+    assert (plan["server"]["name"], plan["chosen"]["place"]) == ("near:8001", "server")
+    (other,) = plan["other_servers"]
+    assert (other["server"]["name"], other["best"]["place"]) == ("far:8001", "device")
 
 
 def test_a_link_and_a_rate_exclude_each_other(run: Run, tmp_path: Path) -> None:
