@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from offload.artifacts.estimate import Estimate, add
+from offload.artifacts.estimate import Estimate, add, add_dependent
 
 EnergySource = Literal["counter", "integrated", "modelled", "none"]
 TIME_FIELDS = ("device_s", "encode_s", "uplink_s", "queue_s", "decode_s", "server_s", "downlink_s")
@@ -49,12 +49,17 @@ class Breakdown:
 
     @property
     def energy_j(self) -> Estimate | None:
-        """All that is charged: computing and sending, and with receiving also idling; None unless all are known."""
+        """All that is charged: computing and sending, and with receiving also idling; None unless all are known.
+
+        A transfer that takes longer is paid in the radio's and in the idle energy.
+        """
         if self.device_j is None or self.radio_j is None:
             return None
         if self.download_j is None:
             return add((self.device_j, self.radio_j))
-        return None if self.idle_j is None else add((self.device_j, self.radio_j, self.idle_j, self.download_j))
+        if self.idle_j is None:
+            return None
+        return add((self.device_j, add_dependent((self.radio_j, self.idle_j, self.download_j))))
 
     def times(self) -> dict[str, Estimate]:
         """The time fields in the order a request passes them, without the total."""

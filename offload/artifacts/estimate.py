@@ -58,6 +58,13 @@ def add(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(value=value, low=value - below, high=value + above)
 
 
+def add_dependent(estimates: Sequence[Estimate]) -> Estimate:
+    """The sum of estimates that stray together, as what follows from one uncertain time does: half widths add."""
+    return Estimate(
+        value=sum(e.value for e in estimates), low=sum(e.low for e in estimates), high=sum(e.high for e in estimates)
+    )
+
+
 def median_estimate(samples: Sequence[float]) -> Estimate:
     """The median of the samples with its percentile-bootstrap interval (Efron 1979), seeded so that it repeats.
 
