@@ -168,7 +168,7 @@ class Verification(Artifact):
         server_only: Everything on the server; None when it was left out.
         alternatives: The plan's next best options that were measured, too, best predicted first.
         left_out: What was not measured, and why.
-        maybe_forbidden: Roles of baselines that the plan's limits may rule out: no regret is taken over them.
+        maybe_forbidden: Roles of baselines that the plan's limits rule out: no regret is taken over them.
         target: What the plan minimised.
         stopped: Why measuring ended; None in files that did not tell.
         measuring_s: How long it took; None in files that did not tell.

@@ -165,7 +165,7 @@ def _not_compared(verification: Verification) -> tuple[str, ...]:
     forbidden = ", ".join(verification.maybe_forbidden)
     lines = [f"not compared with: {roles}"] if roles else []
     if forbidden:
-        lines.append(f"not compared with {forbidden}: the plan's limits may rule that out")
+        lines.append(f"not compared with {forbidden}: the plan's limits rule that out")
     return tuple(lines)
 
 

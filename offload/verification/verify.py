@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from offload.artifacts.plan import Limits, Option, Party, Plan
+from offload.artifacts.plan import Option, Party, Plan
 from offload.artifacts.verification import (
     CHOSEN,
     DEVICE_ONLY,
@@ -144,7 +144,7 @@ def verify_plan(
             measurement for role, measurement in measured.items() if role not in (CHOSEN, DEVICE_ONLY, SERVER_ONLY)
         ),
         left_out=left_out,
-        maybe_forbidden=maybe_forbidden(plan),
+        maybe_forbidden=ruled_out(plan),
         target=plan.target,
         stopped=found.stopped,
         measuring_s=found.measuring_s,
@@ -180,13 +180,10 @@ def _missing(alternatives: int, roles: Mapping[str, Option]) -> tuple[str, ...]:
     return (f"the plan names {named} other options beside the baselines, {alternatives} were asked for",)
 
 
-def maybe_forbidden(plan: Plan) -> tuple[str, ...]:
-    """Roles of the baselines that may break the plan's limits: those that it did not rank among what keeps to them."""
-    if plan.limits == Limits():
-        return ()
-    allowed = {option.device_layers for option in (plan.chosen, *plan.alternatives)}
-    baselines = {DEVICE_ONLY: plan.device_only, SERVER_ONLY: plan.server_only}
-    return tuple(role for role, option in baselines.items() if option.device_layers not in allowed)
+def ruled_out(plan: Plan) -> tuple[str, ...]:
+    """Roles of the baselines that the plan's limits rule out."""
+    places = {DEVICE_ONLY: plan.device_only.place, SERVER_ONLY: plan.server_only.place}
+    return tuple(role for role, place in places.items() if place in plan.ruled_out)
 
 
 def _sorted_out(
@@ -334,6 +331,8 @@ def _warnings(
             found.append(f"the plan is for a {name} with {load:g}x its load, which this run does not emulate")
     if endpoint.link is not None:
         found.append("the upload of the tail went beside the emulated link")
+    if endpoint.link not in (None, plan_link(plan)):
+        found.append("the emulated link is not the plan's, and the errors hold that: plan for it with --bw and --rtt")
     if plan.model.untrained:
         found.append("untrained weights: times are real, the model's answers mean nothing")
     return tuple(found)

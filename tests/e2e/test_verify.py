@@ -137,6 +137,7 @@ def test_a_plan_is_executed_and_every_field_measured(plan_file: Path, workspace:
     assert found.upload_s > 0
     assert Verification.from_json(found.to_json(), source="it") == found
     assert found.verdict == verdict_of(found)
+    assert not any("not the plan's" in warning for warning in found.warnings)
 
 
 def test_a_slower_device_is_emulated_by_repeating_its_work(
@@ -158,8 +159,9 @@ def test_a_slower_device_is_emulated_by_repeating_its_work(
 
     loaded = OnnxRuntime.load
     monkeypatch.setattr(OnnxRuntime, "load", load)
-    slow = verify(plan_file, workspace, requests=6, device_slowdown=50.0)
+    slow = verify(plan_file, workspace, requests=6, device_slowdown=50.0, emulate_link="50mbps,2ms")
     assert any("slowed" in warning for warning in slow.warnings)
+    assert any("emulated link is not the plan's" in warning for warning in slow.warnings)
     checked_and_warmed_up = 1 + 3
     whole, chosen, device_only, *_references = (session.runs for session in sessions)
     assert whole == 1

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from offload.artifacts.link import Link
-from offload.artifacts.plan import Limits
 from offload.artifacts.verification import Drift, LeftOut, Verification
 from offload.errors import OffloadError
 from offload.reports.render import render
 from offload.verification.execute import output_error
-from offload.verification.verify import maybe_forbidden, options_by_role, plan_link, verdict_of
+from offload.verification.verify import options_by_role, plan_link, ruled_out, verdict_of
 from tests import synthetic
 
 STILL = Drift(profiled_s=0.002, now_s=(0.002, 0.002, 0.0021))
@@ -98,14 +97,11 @@ def test_the_options_to_measure_are_distinct_and_the_best() -> None:
     assert [one for role, one in options_by_role(made, alternatives=9).items() if role.startswith("a")] == others
 
 
-def test_no_regret_over_a_baseline_that_the_limits_may_rule_out() -> None:
-    made = synthetic.plan(link=Link(uplink_bps=20e6, downlink_bps=20e6, rtt_s=0.002))
-    assert maybe_forbidden(made) == ()
-    limited = made.model_copy(update={"limits": Limits(private_depth="layer0"), "alternatives": ()})
-    others = [one for one in ("device", "server") if made.chosen.place != one]
-    assert maybe_forbidden(limited) == tuple(f"{one}-only" for one in others)
-    ranked = limited.model_copy(update={"alternatives": (made.device_only, made.server_only)})
-    assert maybe_forbidden(ranked) == ()
+def test_no_regret_over_a_baseline_that_the_limits_rule_out() -> None:
+    made = synthetic.plan()
+    assert ruled_out(made) == ()
+    assert ruled_out(made.model_copy(update={"ruled_out": ("device",)})) == ("device-only",)
+    assert ruled_out(made.model_copy(update={"ruled_out": ("device", "server")})) == ("device-only", "server-only")
     assert synthetic.verification().regret.over == ("device-only",)
     assert synthetic.verification(maybe_forbidden=("device-only",)).regret.over == ()
 
