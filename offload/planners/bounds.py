@@ -57,7 +57,7 @@ def relax(graph: ModelGraph, network: CutNetwork, stages: Sequence[LinearCosts],
     weights_sum = np.array([[1.0] * len(stages) + [0.0] * len(limits) + [0.0]])
     ranges = [(0.0, 1.0)] * len(stages) + [(0.0, _HEAVIEST)] * len(limits) + [(None, None)]
     goal = np.array([0.0] * len(costs) + [-1.0])
-    bound = -np.inf
+    bound = 0.0  # nothing costs less
     for _ in range(_MOST_STEPS):
         under = np.c_[-np.array(rows), np.ones(len(rows))]
         step = linprog(goal, A_ub=under, b_ub=np.zeros(len(rows)), A_eq=weights_sum, b_eq=[1.0], bounds=ranges)
