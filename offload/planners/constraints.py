@@ -139,7 +139,8 @@ def verdict(short: Sequence[tuple[Limit, float]], *, which: str) -> VerdictError
         for limit, least in short
     ]
     options = " and ".join(limit.option for limit, _ in short)
-    return VerdictError("; ".join(said), hint=f"loosen {options}, or plan for a faster link or server")
+    faster = ", or plan for a faster link or server" if any(limit.side is None for limit, _ in short) else ""
+    return VerdictError("; ".join(said), hint=f"loosen {options}{faster}")
 
 
 def _contradicting(limits: Sequence[Limit]) -> VerdictError:
