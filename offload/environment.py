@@ -11,7 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
+from offload.errors import UsageError
+
 _Answer = TypeVar("_Answer")
+MOST_THREADS = 1024
+"""Beyond any machine's cores; a pool of very many takes all memory."""
 _PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnx", "torch", "numpy", "tritonclient", "grpcio")
 
 
@@ -79,6 +83,17 @@ def physical_cores() -> int:
     import psutil
 
     return int(psutil.cpu_count(logical=False) or os.cpu_count() or 1)
+
+
+def chosen_threads(asked: int | None) -> int:
+    """As many threads as were asked for; one for each physical core when nobody asked.
+
+    Raises:
+        UsageError: so many would take all memory.
+    """
+    if asked is not None and asked > MOST_THREADS:
+        raise UsageError(f"{asked} threads are more than any machine has cores", hint="leave --threads out")
+    return asked or physical_cores()
 
 
 def has_cuda_device() -> bool:

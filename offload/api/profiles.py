@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from offload.api.models import identity_of, load
 from offload.artifacts.profile import ModelIdentity, Precision, Profile
 from offload.artifacts.workspace import Workspace
-from offload.environment import physical_cores
+from offload.environment import chosen_threads
 from offload.errors import OffloadError, UsageError
 from offload.progress import NullProgress, Progress
 
@@ -83,6 +83,7 @@ def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress
             f"{request.on} profiles with its own threads, not with {request.threads}",
             hint="leave --threads out, and start the server with `offload serve --threads N`",
         )
+    threads = chosen_threads(request.threads)
     meter = _meter(request, runtime)
     model = load(
         request.model,
@@ -110,7 +111,6 @@ def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress
             progress=progress,
         )
         return remote.model_copy(update={"idle_power_w": request.idle_power_w})
-    threads = request.threads or physical_cores()
     measured = profile_model(
         model,
         runtime,

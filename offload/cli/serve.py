@@ -69,7 +69,7 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key, PEM.")] = None,
 ) -> None:
     """Serve models to other devices over the Open Inference Protocol v2 (gRPC) until stopped."""
-    from offload.environment import physical_cores
+    from offload.environment import chosen_threads
     from offload.serving import server
     from offload.serving.addresses import format_address
     from offload.serving.upload import UploadLimits
@@ -88,7 +88,7 @@ def serve(
     settings = server.ServeSettings(
         host=host,
         port=port,
-        threads=threads or physical_cores(),
+        threads=chosen_threads(threads),
         token=token,
         tls_cert=str(tls_cert) if existing_file(tls_cert, "--tls-cert") else None,
         tls_key=str(tls_key) if existing_file(tls_key, "--tls-key") else None,

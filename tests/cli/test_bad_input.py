@@ -238,6 +238,13 @@ def test_an_upload_over_the_limit(run: Run, plan_of_a_file: Path) -> None:
     assert "--max-upload" in outcome.hint
 
 
+def test_threads_that_would_take_all_memory_are_a_usage_error(run: Run) -> None:
+    outcome = run("profile", "resnet18", "--threads", "1000000")
+    assert outcome.code == 2
+    assert "1000000 threads are more than any machine has cores" in outcome.error
+    assert "leave --threads out" in outcome.hint
+
+
 def test_threads_belong_to_the_server_that_profiles(run: Run) -> None:
     outcome = run("profile", "resnet18", "--on", "127.0.0.1:9", "--threads", "2")
     assert outcome.code == 2

@@ -36,6 +36,7 @@ TINY = ("--model", "tests.tiny_torch:branches", "--input", "x=2x8")
         ((*TINY, "--idle-unload", "-5min"), "'-5min'", "20ms"),
         ((*TINY, "--max-loaded", "4"), "'4' has no unit", "5MiB"),
         (("--model", "model.onnx"), "ONNX file", "upload"),
+        (("--threads", "1000000"), "1000000 threads are more than any machine", "leave --threads out"),
     ],
 )
 def test_wrong_use_is_a_usage_error(run: Run, options: tuple[str, ...], error: str, hint: str) -> None:
