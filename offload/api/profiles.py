@@ -39,7 +39,7 @@ class ProfileRequest:
     device: str = "cpu"
     """`cpu`, `cuda` or `cuda:N`."""
     runtime: RuntimeName | None = None
-    """None takes ONNX Runtime where it can do what is asked, and torch otherwise."""
+    """None takes ONNX Runtime on a CPU and for ONNX files, and torch otherwise."""
     dtype: Precision = "fp32"
     """What weights and floating-point tensors are cast to; other than fp32 on torch only."""
     channels_last: bool = False

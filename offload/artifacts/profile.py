@@ -15,6 +15,7 @@ from offload.artifacts.energy import ProfileEnergy
 from offload.artifacts.energy_shares import GroupShares
 from offload.artifacts.estimate import CONFIDENCE, Estimate, median_estimate
 from offload.artifacts.link import ProtocolSample
+from offload.environment import MOST_THREADS
 from offload.graph.model_graph import DTYPE_BYTES, LayerKind, ModelGraph
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class RuntimeIdentity:
     version: str
     device: str
     """`cpu`, `cuda:0`, or a preset's name."""
-    threads: Annotated[Count, Field(le=int(MOST))]
+    threads: Annotated[Count, Field(le=MOST_THREADS)]
     channels_last: bool = False
     """Whether images are kept with their channels innermost."""
     compiled: bool = False

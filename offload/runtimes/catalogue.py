@@ -9,7 +9,7 @@ from offload.artifacts.profile import Precision, RuntimeIdentity
 from offload.environment import has_cuda_device
 from offload.errors import OffloadError, UsageError
 from offload.runtimes.base import Runtime
-from offload.runtimes.onnxruntime import OnnxRuntime, has_cuda_provider
+from offload.runtimes.onnxruntime import OnnxRuntime
 from offload.runtimes.torch import TorchRuntime, torch_device
 
 RuntimeName = Literal["onnxruntime", "torch"]
@@ -28,7 +28,8 @@ def choose_runtime(
     """The runtime for what a user asks for; it is known to have the device.
 
     Args:
-        name: None takes ONNX Runtime where it can do what is asked, and torch otherwise.
+        name: None takes ONNX Runtime on a CPU and for ONNX files, and torch otherwise: ONNX Runtime's profiler tells when
+            a GPU's kernels were launched, not how long they ran.
         device: `cpu`, `cuda` or `cuda:N`.
         precision: Only torch casts a model.
         channels_last: Only torch does that.
@@ -56,8 +57,7 @@ def choose_runtime(
             hint="use --device cpu",
         )
     if name is None:
-        suits_onnx = onnx_file or (not only_torch and (device == "cpu" or has_cuda_provider()))
-        name = "onnxruntime" if suits_onnx else "torch"
+        name = "onnxruntime" if onnx_file or (device == "cpu" and not only_torch) else "torch"
     if name == "torch":
         torch_device(device)
         return TorchRuntime(device=device, channels_last=channels_last, compiled=compiled)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from offload.artifacts.verification import RequestSample
 from offload.graph.cuts import Cut
+from offload.profilers.layers import PAUSE_S
 from offload.profilers.reference import waited_s
 from offload.serving.client import ServerClient
 from offload.serving.timing import ClockOffset, InferResult, ModelCounts
@@ -23,6 +26,7 @@ _NO_SERVER = dict.fromkeys(
     ),
     0.0,
 )
+_MOST_REPEATS = 4
 
 
 def request_times(result: InferResult, offset: ClockOffset) -> dict[str, float]:
@@ -61,9 +65,9 @@ class SplitSession:
         cut: What crosses and what comes back.
         outputs: The model's outputs.
         codec: How the tensors cross.
-        slowdown: An emulated slower device, 1 or more: it computes its side this many times over, and goes on until
-            so many times the first run are over, since a run right after another is some percent faster. Resting
-            instead would not do: a core that rested comes back slower.
+        slowdown: An emulated slower device, 1 or more: its side is executed as many times, at most four, each after
+            a rest as a request finds it, and the median counts so many times. Repeating without rests would not do: a
+            run right after another is some percent faster, and what a rest costs is not the same every time.
         offset: The server's clock; None where it does not tell its times, then `downlink_s` divides the network.
         downlink_s: The predicted way back, used only without `offset`.
     """
@@ -85,11 +89,6 @@ class SplitSession:
         self._outputs, self._codec = tuple(outputs), codec
         self._slowdown, self._offset, self._downlink_s = slowdown, offset, downlink_s
 
-    @property
-    def slowdown(self) -> float:
-        """How many times over the device computes its side."""
-        return self._slowdown
-
     def run(self, feeds: Mapping[str, Array], *, slowed: bool = True) -> tuple[dict[str, Array], RequestSample]:
         """One request: the model's outputs and where the time went.
 
@@ -101,11 +100,11 @@ class SplitSession:
             OffloadError: a side failed; the message says which.
         """
         waited_before_s = waited_s()
-        started = time.perf_counter()
-        known = {**feeds, **self._run_head(feeds, self._slowdown if slowed else 1.0)}
+        produced, device_s = self._run_head(feeds, self._slowdown if slowed else 1.0)
+        known = {**feeds, **produced}
         computed = time.perf_counter()
         times: dict[str, Any] = dict(_NO_SERVER)
-        latency_s = computed - started
+        latency_s = device_s
         if self._tail is not None and self._client is not None:
             sent = {name: self._codec.encode(known[name]) for name in self._cut.crossing}
             encoded = time.perf_counter()
@@ -114,24 +113,29 @@ class SplitSession:
             known.update({name: result.outputs[name] for name in self._cut.returning})
             times = self._request_times(result, before)
             times["encode_s"] += encoded - computed
-            latency_s = (encoded - started) + result.total_s
+            latency_s = device_s + (encoded - computed) + result.total_s
         outputs = {name: known[name] for name in self._outputs}
         waiting_s = max(0.0, waited_s() - waited_before_s)
-        return outputs, RequestSample(device_s=computed - started, **times, latency_s=latency_s, waited_s=waiting_s)
+        return outputs, RequestSample(device_s=device_s, **times, latency_s=latency_s, waited_s=waiting_s)
 
-    def _run_head(self, feeds: Mapping[str, Array], slowdown: float) -> dict[str, Array]:
+    @property
+    def repeats(self) -> int:
+        """How many times a request executes the device's side."""
+        return min(math.ceil(self._slowdown), _MOST_REPEATS) if self._head is not None else 1
+
+    def _run_head(self, feeds: Mapping[str, Array], slowdown: float) -> tuple[dict[str, Array], float]:
         if self._head is None:
-            return {}
+            return {}, 0.0
         session, inputs = self._head
         needed = {name: feeds[name] for name in inputs}
-        started = time.perf_counter()
-        produced = session.run(needed)
-        until = started + slowdown * (time.perf_counter() - started)
-        for _ in range(int(slowdown) - 1):
-            session.run(needed)
-        while time.perf_counter() < until:
-            pass
-        return produced
+        took_s = []
+        for number in range(self.repeats if slowdown > 1 else 1):
+            if number:
+                time.sleep(PAUSE_S)
+            started = time.perf_counter()
+            produced = session.run(needed)
+            took_s.append(time.perf_counter() - started)
+        return produced, slowdown * statistics.median(took_s)
 
     def _request_times(self, result: InferResult, before: ModelCounts | None) -> dict[str, float]:
         if self._offset is not None:

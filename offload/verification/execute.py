@@ -18,6 +18,7 @@ from offload.graph.cuts import make_cut
 from offload.graph.model_graph import ModelGraph
 from offload.models.loaded import LoadedModel
 from offload.models.segments import OnnxSegment
+from offload.profilers.layers import PAUSE_S
 from offload.runtimes.base import Runtime
 from offload.serving.client import ServerClient
 from offload.serving.split_session import SplitSession
@@ -183,5 +184,5 @@ def contender(one: Deployed, feeds: Mapping[str, Array]) -> Contender:
         warmed_s += sample.latency_s
         if warmed_s >= _WARM_UP_S:
             break
-    slower_s = (one.session.slowdown - 1) * sample.device_s
-    return Contender(ask=lambda: one.session.run(feeds)[1], request_s=sample.latency_s + slower_s)
+    repeated_s = (one.session.repeats - 1) * (PAUSE_S + sample.device_s)
+    return Contender(ask=lambda: one.session.run(feeds)[1], request_s=sample.latency_s + repeated_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -129,6 +130,7 @@ class _Entrant:
     def __init__(self, contender: Contender) -> None:
         self.ask, self.request_s = contender.ask, contender.request_s
         self.samples: list[RequestSample] = []
+        self.recent_s: deque[float] = deque(maxlen=_RECENT)
         self.credit_s = 0.0
         """Its part of the chosen option's time that it has not taken yet; below 0 when it was ahead."""
         self.allowed_s = 0.0
@@ -150,10 +152,11 @@ class _Entrant:
         """What so many requests take."""
         return math.ceil(requests / self.turn) * self.turn_s
 
-    def note(self, sample: RequestSample) -> None:
-        """An answer that counts."""
+    def note(self, sample: RequestSample, took_s: float) -> None:
+        """An answer that counts, and how long asking took."""
         self.samples.append(sample)
-        self.request_s = statistics.median(one.latency_s for one in self.samples[-_RECENT:])
+        self.recent_s.append(took_s)
+        self.request_s = statistics.median(self.recent_s)
 
 
 class _Run:
@@ -276,7 +279,8 @@ class _Run:
                 break
             self._rest(PAUSE_S)  # as the profile was made
             started_s = self._elapsed_s
-            entrant.note(replace(entrant.ask(), round_number=number, started_s=started_s))
+            sample = replace(entrant.ask(), round_number=number, started_s=started_s)
+            entrant.note(sample, self._elapsed_s - started_s)
             if entrant is self._chosen:
                 self._tell()
         return self._clock() - began

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from offload import __version__, api
+from offload.errors import OffloadError
 from tests.cli.conftest import Run
 
 VERBS = ("profile", "link", "plan", "serve", "verify", "models")
@@ -164,7 +165,7 @@ def test_a_full_disk_and_too_little_memory_are_errors_not_bugs(run: Run, monkeyp
 
 
 def test_errors_of_many_lines_become_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "profile", fail_with(api.OffloadError("one\n  two", hint="three\nfour")))
+    monkeypatch.setattr(api, "profile", fail_with(OffloadError("one\n  two", hint="three\nfour")))
     outcome = run("profile", "resnet18")
     assert outcome.error == "one two"
     assert outcome.hint == "three four"

@@ -50,8 +50,8 @@ def measure(address: str, tmp_path: Path, **options: object) -> LinkProfile:
 def test_an_emulated_link_is_found_as_it_was_shaped(slow_link: str, tmp_path: Path) -> None:
     found = measure(slow_link, tmp_path)
     assert (found.probes, found.timing, found.stopped) == ("built-in", "one-way", "time")
-    assert found.uplink.goodput_bps.value == pytest.approx(5e6, rel=0.15)
-    assert found.downlink.goodput_bps.value == pytest.approx(10e6, rel=0.15)
+    assert found.uplink.goodput_bps.value == pytest.approx(5e6, rel=0.3)
+    assert found.downlink.goodput_bps.value == pytest.approx(10e6, rel=0.3)
     assert found.rtt_s.value >= 0.010
     assert found.uplink.cold_s is not None
     assert found.link().source == "measured"
@@ -66,8 +66,8 @@ def test_any_server_with_uploads_will_do(
     found = measure(slow_link, tmp_path)
     assert (found.probes, found.timing) == ("uploaded", "round trip")
     assert not found.compute_included
-    assert found.uplink.goodput_bps.value == pytest.approx(5e6, rel=0.15)
-    assert found.downlink.goodput_bps.value == pytest.approx(10e6, rel=0.15)
+    assert found.uplink.goodput_bps.value == pytest.approx(5e6, rel=0.3)
+    assert found.downlink.goodput_bps.value == pytest.approx(10e6, rel=0.3)
     with ServerClient(server.address) as client:
         index = client._client.get_model_repository_index()
         assert not [model.name for model in index.models if model.name.startswith("other-")]
@@ -135,7 +135,7 @@ def test_an_interrupt_keeps_what_was_measured(server: EmbeddedServer, tmp_path: 
     process = subprocess.Popen([*command, "--duration", "600s"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert any("measuring" in line for line in process.stderr)
-    time.sleep(3)
+    time.sleep(6)
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=20)
     assert process.returncode == 130, rest

@@ -234,7 +234,7 @@ def test_exclusive_models_run_one_at_a_time_and_waiting_counts_as_queue(serving)
     with ServerClient(address) as client, ThreadPoolExecutor() as pool:
         answers = [pool.submit(client.infer, "gate", {}) for _ in range(3)]
         assert gate.entered.acquire(timeout=20)
-        time.sleep(0.1)
+        time.sleep(0.5)
         gate.opened.set()
         queued_s = sorted(answer.result(20).server.queue_ns / 1e9 for answer in answers)
     assert gate.most_inside == 1

@@ -46,14 +46,12 @@ def test_a_processor_runs_onnx_runtime_unless_only_torch_can() -> None:
     assert choose(onnx_file=True) == OnnxRuntime()
 
 
-def test_a_gpu_runs_onnx_runtime_where_it_has_the_provider(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_runs_torch_unless_onnx_runtime_is_asked_for(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with_provider(monkeypatch, there=True)
-    assert choose(device="cuda") == OnnxRuntime(device="cuda:0")
-    assert choose(device="cuda:1") == OnnxRuntime(device="cuda:1")
-    assert choose("torch", device="cuda") == TorchRuntime(device="cuda")
-    assert choose(device="cuda", precision="fp16") == TorchRuntime(device="cuda")
-    with_provider(monkeypatch, there=False)
+    assert choose("onnxruntime", device="cuda") == OnnxRuntime(device="cuda:0")
+    assert choose(device="cuda:1", onnx_file=True) == OnnxRuntime(device="cuda:1")
     assert choose(device="cuda") == TorchRuntime(device="cuda")
+    assert choose(device="cuda", precision="fp16") == TorchRuntime(device="cuda")
 
 
 @pytest.mark.parametrize(
