@@ -28,8 +28,8 @@ def choose_runtime(
     """The runtime for what a user asks for; it is known to have the device.
 
     Args:
-        name: None takes ONNX Runtime on a CPU and for ONNX files, and torch otherwise: of a GPU's kernels ONNX Runtime's
-            profiler tells when they were launched, not how long they ran.
+        name: None takes ONNX Runtime on a CPU and for ONNX files, and torch otherwise: ONNX Runtime's profiler tells
+            when a GPU's kernels were launched, not how long they ran.
         device: `cpu`, `cuda` or `cuda:N`.
         precision: Only torch casts a model.
         channels_last: Only torch does that.
