@@ -28,7 +28,7 @@ class PlanRequest:
     """What `plan` is asked for."""
 
     profile: Path | None
-    """The device's profile; None takes the newest measured one in the workspace."""
+    """The device's profile; None takes the newest in the workspace that was measured on this machine."""
     server: str | tuple[str, ...] | None
     """A profile file, HOST:PORT (profiles there), or a preset's name; of several the best is taken; None assumes a
     preset and says which."""
@@ -148,9 +148,14 @@ def _needs_energy(request: PlanRequest) -> bool:
 def _device_profile(path: Path | None, workspace: Workspace, progress: Progress) -> Profile:
     if path is not None:
         return Profile.load(path)
-    found = workspace.newest(Profile, fits=lambda profile: profile.source == "measured")
+    found = workspace.newest(Profile, fits=lambda one: one.source == "measured" and one.measured_on is None)
     if found is None:
-        raise OffloadError(f"no profile in {workspace.root}", hint="make one with `offload profile MODEL`")
+        servers = workspace.newest(Profile, fits=lambda one: one.measured_on is not None)
+        raise OffloadError(
+            f"no profile in {workspace.root}"
+            + (f" was made on this device: {servers[0].name} was made on {servers[1].measured_on}" if servers else ""),
+            hint="make one with `offload profile MODEL`" + (f", and add --server {servers[0]}" if servers else ""),
+        )
     progress.note(f"device: took the newest profile, {found[0]}")
     return found[1]
 

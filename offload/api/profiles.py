@@ -172,7 +172,7 @@ def profile_on(
             f"the server at {address} profiled content {remote.model.hash[:12]}, {model.hash[:12]} was sent",
             hint="run the same version of offload and onnxruntime on both sides",
         )
-    return remote.model_copy(update={"model": identity})
+    return remote.model_copy(update={"model": identity, "measured_on": address})
 
 
 def _check_remote(request: ProfileRequest) -> None:

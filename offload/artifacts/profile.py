@@ -115,6 +115,7 @@ class Profile(Artifact):
         idle_power_w: Power while nothing runs, in watts: declared, or else the meter's reading.
         energy: What a meter read; None when there was none, or it was lost.
         energy_lost: Why a meter that was there gave no energy.
+        measured_on: Address of the server that it was made on; None when it was made on the machine that asked.
         protocol: Requests over loopback that compute nothing: the serving protocol's own cost; empty when not measured.
     """
 
@@ -139,6 +140,7 @@ class Profile(Artifact):
     energy: ProfileEnergy | None = None
     energy_lost: str | None = None
     protocol: tuple[ProtocolSample, ...] = ()
+    measured_on: str | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:

@@ -54,15 +54,18 @@ class Delivery:
                 hint="set OFFLOAD_HOME, or -o, to a folder you can write to",
             ) from error
 
-    def deliver(self, artifact: Artifact, *, name: str, all_layers: bool = False) -> None:
+    def deliver(self, artifact: Artifact, *, name: str, all_layers: bool = False) -> Path | None:
         """Save the artifact, then write its report; the report is written even when saving fails.
+
+        Returns:
+            Where it was saved; None for stdout.
 
         Raises:
             OffloadError: the artifact cannot be saved, or stdout cannot be written to.
         """
         from offload.reports.render import render
 
-        failure = None
+        failure = path = None
         form = Format.JSON if self.output == _STDOUT else self.form
         if self.output != _STDOUT:
             try:
@@ -75,8 +78,9 @@ class Delivery:
         )
         if failure is not None:
             raise failure
-        if self.output != _STDOUT:
+        if path is not None:
             self.terminal.note(f"written to {path}")
+        return path
 
     def _save(self, artifact: Artifact, name: str) -> Path:
         from offload.artifacts.workspace import write_artifact

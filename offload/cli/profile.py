@@ -149,10 +149,13 @@ def profile(
         artifact = api.profile(request, workspace=workspace, progress=progress)
     finally:
         progress.finish()
-    delivery.deliver(artifact, name=artifact.model.name, all_layers=all_layers)
+    path = delivery.deliver(artifact, name=artifact.model.name, all_layers=all_layers)
     if artifact.stopped == "interrupted":
         raise typer.Exit(130)
-    named = f" --profile {output}" if output and output != Path("-") else ""
+    if artifact.measured_on is not None:
+        named = f" --server {path or 'FILE'}"
+    else:
+        named = f" --profile {path}" if path and output else ""
     terminal.note(f"next: offload plan{named} --bw 450mbps")
 
 

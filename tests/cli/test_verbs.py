@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,31 @@ def test_a_profile_lands_in_the_workspace_and_the_next_command_is_named(run: Run
     assert f"written to {saved[0]}" in outcome.err
     assert "next: offload plan --bw" in outcome.err
     assert outcome.out.startswith("toy, batch 1")
+
+
+def test_a_servers_profile_is_for_the_servers_side_of_a_plan(run: Run, answer: Answer, home: Path) -> None:
+    answer("profile", synthetic.profile(measured_on="10.0.0.7:8001"))
+    outcome = run("profile", "resnet18", "--on", "10.0.0.7:8001")
+    saved = Workspace(home).newest(Profile)
+    assert saved is not None
+    assert f"next: offload plan --server {saved[0]} --bw" in outcome.err
+    refused = run("plan", "--bw", "450mbps")
+    assert refused.code == 1
+    assert refused.error == (f"no profile in {home} was made on this device: {saved[0].name} was made on 10.0.0.7:8001")
+    assert f"--server {saved[0]}" in refused.hint
+
+
+def test_a_newer_profile_of_a_server_is_not_the_devices(run: Run, home: Path) -> None:
+    device = Workspace(home).save(synthetic.profile(), name="toy")
+    server = Workspace(home).save(synthetic.profile(times_s=(1e-3, 1e-4, 4e-4), measured_on="a:1"), name="toy")
+    os.utime(device, ns=(1, 1))
+    for arguments in ((), ("--server", str(server))):
+        outcome = run("plan", "--bw", "450mbps", *arguments, "--json")
+        assert outcome.code == 0, outcome.err
+        assert f"device: took the newest profile, {device}" in outcome.err
+        device_only = json.loads(outcome.out)["device_only"]["breakdown"]["device_s"]["value"]
+        assert device_only == pytest.approx(0.015)
+    assert run("plan", "--bw", "450mbps", "--profile", str(server)).code == 0, "a file that is named is taken"
 
 
 def test_an_output_file_takes_its_place_and_is_never_replaced_by_accident(

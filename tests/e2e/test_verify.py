@@ -405,11 +405,12 @@ def test_a_model_is_profiled_on_a_server(
         request = api.ProfileRequest(model=str(model_file), inputs={}, on=server.address)
         profile = api.profile(request, workspace=workspace)
         assert profile.runtime.threads == 2
+        assert profile.measured_on == server.address
         assert profile.model.hash == load_model(str(model_file)).hash
         assert profile.model.name == "small"
-        device = workspace.save(
-            api.profile(api.ProfileRequest(model=str(model_file), inputs={}, threads=1), workspace=workspace), name="d"
-        )
+        local = api.profile(api.ProfileRequest(model=str(model_file), inputs={}, threads=1), workspace=workspace)
+        assert local.measured_on is None
+        device = workspace.save(local, name="d")
         plan = api.plan(api.PlanRequest(profile=device, server=server.address, uplink_bps=1e9), workspace=workspace)
     assert plan.server.source == "measured"
     assert plan.server.runtime.threads == 2
