@@ -79,14 +79,20 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
     _check_link_options(request)
     planner = load_planner(request.planner)
     device = _device_profile(request.profile, workspace, progress)
-    specs = (request.server if isinstance(request.server, tuple) else (request.server,)) or (None,)
+    asked = request.server if isinstance(request.server, tuple) else (request.server,)
+    specs: tuple[str | None, ...] = tuple(dict.fromkeys(asked)) or (None,)
     links = {
         address: _link(request, address, workspace, progress) for address in dict.fromkeys(_address(s) for s in specs)
+    }
+    _check_device_side(request, device, links[_address(specs[0])][0])
+    servers = {  # a name that nobody knows is found before a server is asked to measure for a minute
+        spec: _server_profile(spec, request, device, workspace, progress)
+        for spec in sorted(specs, key=lambda spec: _address(spec) is not None)
     }
     plans, refusals = [], []
     for spec in specs:
         link, warnings = links[_address(spec)]
-        server = _server_profile(spec, request, device, workspace, progress)
+        server = servers[spec]
         try:
             plans.append(
                 make_plan(
@@ -107,6 +113,24 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
     if not plans:
         raise refusals[0]
     return best_plan(plans)
+
+
+def _check_device_side(request: PlanRequest, device: Profile, link: Link) -> None:
+    """Refuse what no server could mend, before one is asked to profile the model.
+
+    Raises:
+        OffloadError: pins and privacy name no layer or contradict one another, or figures of the energy are missing.
+    """
+    from offload.planners.base import check_energy, check_problem
+    from offload.planners.legality import legality
+
+    alone = _problem(request, device, device, link)
+    check_problem(alone)
+    if request.battery_j is not None:
+        check_energy(alone, "--battery")
+    if request.pareto:
+        check_energy(alone, "--pareto")
+    legality(alone)
 
 
 def _problem(request: PlanRequest, device: Profile, server: Profile, link: Link) -> Problem:

@@ -430,6 +430,50 @@ def test_a_layer_nobody_knows_names_near_ones(run: Run, home: Path, option: str)
 
 
 @pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--pin", "layr1=device"), "--pin layr1: the model has no layer of that name"),
+        (("--private-depth", "layr1"), "--private-depth layr1: the model has no layer of that name"),
+        (("--pin", "layer2=device", "--pin", "layer0=server"), "layer2 is pinned to the device but comes after layer0"),
+        (("--pin", "layer0=server", "--private-depth", "layer0"), "--private-depth layer0 keeps it on the device"),
+        (("--target", "energy"), "--target energy needs the device's energy"),
+        (("--max-energy", "1J"), "--max-energy needs the device's energy"),
+        (("--battery", "3000mAh,3.85V"), "--battery needs the device's energy"),
+        (("--pareto",), "--pareto needs the device's energy"),
+        (("--radio", "wify"), "no radio 'wify'"),
+        (("--server", "t44"), "--server t44: no such file"),
+    ],
+)
+def test_what_no_server_can_mend_is_found_before_one_is_asked(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], error: str
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("offload.api.plans.load_again", lambda *_, **__: asked.append("model"))
+    monkeypatch.setattr("offload.api.plans.profile_on", lambda *_, **__: asked.append("server"))
+    Workspace(home).save(synthetic.profile(), name="toy")
+    outcome = run("plan", "--bw", "1mbps", "--server", "10.0.0.7:8001", *arguments)
+    assert outcome.code == 1
+    assert error in outcome.error
+    assert asked == []
+
+
+def test_a_server_named_twice_is_asked_once(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def profile_on(address: str, *_: object, **__: object) -> Profile:
+        asked.append(address)
+        return synthetic.profile(times_s=(1e-3, 1e-4, 4e-4), measured_on=address)
+
+    monkeypatch.setattr("offload.api.plans.load_again", lambda *_, **__: None)
+    monkeypatch.setattr("offload.api.plans.profile_on", profile_on)
+    Workspace(home).save(synthetic.profile(), name="toy")
+    outcome = run("plan", "--bw", "450mbps", "--server", "a:1", "--server", "a:1", "--json")
+    assert outcome.code == 0, outcome.err
+    assert asked == ["a:1"]
+    assert json.loads(outcome.out)["other_servers"] == []
+
+
+@pytest.mark.parametrize(
     ("option", "name", "error", "hint"),
     [
         ("--radio", "wify", "no radio 'wify'", "wifi"),
