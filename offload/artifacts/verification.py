@@ -244,7 +244,7 @@ class Verification(Artifact):
 
         A reference kernel tells that a machine has changed but not by how much for this model; the whole model on
         each side, timed in the same rounds, does. The predicted times of each side are scaled by it. None when the
-        whole was not measured on a side that the chosen option computes on.
+        whole was not measured on a side that the chosen option computes on, or was predicted to take no time there.
         """
         predicted = self.chosen.option.breakdown
         moved = 0.0
@@ -255,8 +255,11 @@ class Verification(Artifact):
             if whole is None:
                 return None
             all_of_it: Estimate = getattr(whole.option.breakdown, field)
+            if all_of_it.value <= 0:
+                return None
             moved += (whole.measured[field].value / all_of_it.value - 1) * seconds.value
-        return self.chosen.measured["latency_s"].value / (predicted.latency_s.value + moved) - 1
+        now_s = predicted.latency_s.value + moved
+        return self.chosen.measured["latency_s"].value / now_s - 1 if now_s > 0 else None
 
     @cached_property
     def regret(self) -> Regret:

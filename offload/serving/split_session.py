@@ -65,9 +65,10 @@ class SplitSession:
         cut: What crosses and what comes back.
         outputs: The model's outputs.
         codec: How the tensors cross.
-        slowdown: An emulated slower device, 1 or more: its side is executed as many times, at most four, each after
-            a rest as a request finds it, and the median counts so many times. Repeating without rests would not do: a
-            run right after another is some percent faster, and what a rest costs is not the same every time.
+        slowdown: An emulated slower or loaded device, 1 or more: its side is executed as many times, at most four,
+            each after a rest as a request finds it, and the median counts so many times. Repeating without rests would
+            not do: a run right after another is some percent faster, and what a rest costs is not the same every time.
+        server_load: An emulated load of the server, 1 or more: what it computes counts so many times.
         offset: The server's clock; None where it does not tell its times, then `downlink_s` divides the network.
         downlink_s: The predicted way back, used only without `offset`.
     """
@@ -82,19 +83,21 @@ class SplitSession:
         outputs: Sequence[str],
         codec: Codec,
         slowdown: float = 1.0,
+        server_load: float = 1.0,
         offset: ClockOffset | None = None,
         downlink_s: float = 0.0,
     ) -> None:
         self._head, self._tail, self._client, self._cut = head, tail, client, cut
         self._outputs, self._codec = tuple(outputs), codec
-        self._slowdown, self._offset, self._downlink_s = slowdown, offset, downlink_s
+        self._slowdown, self._server_load = slowdown, server_load
+        self._offset, self._downlink_s = offset, downlink_s
 
     def run(self, feeds: Mapping[str, Array], *, slowed: bool = True) -> tuple[dict[str, Array], RequestSample]:
         """One request: the model's outputs and where the time went.
 
         Args:
             feeds: The model's inputs.
-            slowed: Whether the slower device is emulated, which changes times and nothing else.
+            slowed: Whether the slower sides are emulated, which changes times and nothing else.
 
         Raises:
             OffloadError: a side failed; the message says which.
@@ -113,7 +116,9 @@ class SplitSession:
             known.update({name: result.outputs[name] for name in self._cut.returning})
             times = self._request_times(result, before)
             times["encode_s"] += encoded - computed
-            latency_s = device_s + (encoded - computed) + result.total_s
+            loaded_s = (self._server_load - 1) * times["server_s"] if slowed else 0.0
+            times["server_s"] += loaded_s
+            latency_s = device_s + (encoded - computed) + result.total_s + loaded_s
         outputs = {name: known[name] for name in self._outputs}
         waiting_s = max(0.0, waited_s() - waited_before_s)
         return outputs, RequestSample(device_s=device_s, **times, latency_s=latency_s, waited_s=waiting_s)

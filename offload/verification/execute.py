@@ -54,6 +54,7 @@ def deployed(
     threads: int,
     codec: Codec,
     slowdown: float,
+    server_load: float,
     client: ServerClient,
     uploader: ServerClient,
     offset: ClockOffset | None,
@@ -67,6 +68,7 @@ def deployed(
         threads: Threads of the heads.
         codec: How tensors cross.
         slowdown: See `SplitSession`.
+        server_load: See `SplitSession`.
         client: The connection requests take.
         uploader: The connection tails are uploaded by; the emulated link need not carry them.
         offset: The server's clock, None where it tells none.
@@ -106,6 +108,7 @@ def deployed(
                 outputs=graph.outputs,
                 codec=codec,
                 slowdown=slowdown,
+                server_load=server_load,
                 offset=offset,
                 downlink_s=option.breakdown.downlink_s.value,
             )
@@ -176,7 +179,7 @@ def check_outputs(
 def contender(one: Deployed, feeds: Mapping[str, Array]) -> Contender:
     """The option, warmed up, for `measure`.
 
-    Warming up does not emulate a slower device, and ends early when requests are long.
+    Warming up does not emulate slower sides, and ends early when requests are long.
     """
     warmed_s = 0.0
     for _ in range(_WARM_UP_REQUESTS):

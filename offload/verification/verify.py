@@ -82,7 +82,8 @@ def verify_plan(
         budget: When measuring ends.
         alternatives: How many of the plan's next best options to measure, too.
         tolerance: Accepted latency error, as a fraction.
-        slowdown: How many times slower the device is made.
+        slowdown: How many times slower the device is made, beside the load that the plan has for it. The plan's load
+            of the server is emulated with the embedded server only: another one's load is its own.
         progress: Told of requests done.
 
     Raises:
@@ -102,13 +103,15 @@ def verify_plan(
     options = list({option.device_layers: option for option in roles.values()}.values())
     with _connected(endpoint, plan, model, progress) as (client, uploader):
         offset = client.clock_offset()
+        server_load = plan.server.load if endpoint.address is None and offset is not None else 1.0
         with deployed(
             options,
             model=model,
             runtime=runtime,
             threads=threads,
             codec=CODECS[plan.codec],
-            slowdown=slowdown,
+            slowdown=slowdown * plan.device.load,
+            server_load=server_load,
             client=client,
             uploader=uploader,
             offset=offset,
@@ -158,6 +161,7 @@ def verify_plan(
         verdict="within tolerance",
         warnings=(
             *_warnings(plan, chosen, endpoint, budget, found, slowdown),
+            *_loads(plan, server_load),
             *_missing(alternatives, roles),
         ),
     )
@@ -178,6 +182,22 @@ def _missing(alternatives: int, roles: Mapping[str, Option]) -> tuple[str, ...]:
     if named >= alternatives:
         return ()
     return (f"the plan names {named} other options beside the baselines, {alternatives} were asked for",)
+
+
+def _loads(plan: Plan, server_load: float) -> tuple[str, ...]:
+    """How the loads that the plan is for were brought about."""
+    found = [
+        f"the {name} computes {load:g}x as long in the plan, because of its load: this run counts what it computed so "
+        "many times"
+        for name, load in (("device", plan.device.load), ("server", server_load))
+        if load != 1
+    ]
+    if plan.server.load != server_load:
+        found.append(
+            f"the plan is for a server whose load makes it compute {plan.server.load:g}x as long, this run took the "
+            "server's load as it was: verify without --server emulates it"
+        )
+    return tuple(found)
 
 
 def ruled_out(plan: Plan) -> tuple[str, ...]:
@@ -231,6 +251,12 @@ def _check_executable(plan: Plan, options: Iterable[Option], graph: ModelGraph) 
         if not (set(option.device_layers) <= set(range(len(graph.layers))) and is_legal(graph, option.device_layers)):
             raise OffloadError(
                 f"the plan is damaged: the model cannot be divided like this: {option.words}",
+                hint="make the plan again with `offload plan --bw 450mbps`",
+            )
+        times = option.breakdown.times().values()
+        if option.breakdown.latency_s.value <= 0 or any(each.value < 0 for each in times):
+            raise OffloadError(
+                f"the plan is damaged: it predicts a time that no request takes: {option.words}",
                 hint="make the plan again with `offload plan --bw 450mbps`",
             )
 
@@ -326,9 +352,6 @@ def _warnings(
         )
     if slowdown != plan.device.slowdown:
         found.append(f"the plan is for a device slowed {plan.device.slowdown:g}x, this run slowed it {slowdown:g}x")
-    for name, load in (("device", plan.device.load), ("server", plan.server.load)):
-        if load != 1:
-            found.append(f"the plan is for a {name} with {load:g}x its load, which this run does not emulate")
     if endpoint.link is not None:
         found.append("the upload of the tail went beside the emulated link")
     if endpoint.link not in (None, plan_link(plan)):

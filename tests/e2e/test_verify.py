@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 
 from offload import api
 from offload.artifacts.breakdown import TIME_FIELDS
+from offload.artifacts.estimate import Estimate
 from offload.artifacts.plan import Option, Plan
 from offload.artifacts.verification import Verification
 from offload.artifacts.workspace import Workspace
@@ -174,6 +175,55 @@ def test_a_slower_device_is_emulated_by_repeating_its_work(
         requests, rest = divmod(runs - checked_and_warmed_up, 4)
         assert rest == 0
         assert len(samples) <= requests <= 2 * len(samples)
+
+
+def test_the_loads_that_a_plan_is_for_are_emulated(
+    plan_file: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions: list[dict[str, Any]] = []
+
+    class Noted(SplitSession):
+        def __init__(self, **arguments: Any) -> None:
+            sessions.append(arguments)
+            super().__init__(**arguments)
+
+    monkeypatch.setattr(execute, "SplitSession", Noted)
+    plan = Plan.load(plan_file)
+    busy = workspace.save(
+        plan.model_copy(
+            update={
+                "device": dataclasses.replace(plan.device, slowdown=3.0, load=2.0),
+                "server": dataclasses.replace(plan.server, load=50.0),
+            }
+        ),
+        name="small",
+    )
+    found = verify(busy, workspace, requests=5)
+    assert {(one["slowdown"], one["server_load"]) for one in sessions} == {(6.0, 50.0)}
+    assert found.server_only is not None
+    for sample in found.server_only.samples:
+        parts = sum(getattr(sample, field) for field in TIME_FIELDS)
+        assert parts == pytest.approx(sample.latency_s, abs=0.002)
+    assert sum("computes" in warning and "so many times" in warning for warning in found.warnings) == 2
+    sessions.clear()
+    with EmbeddedServer(threads=1) as server:
+        elsewhere = verify(busy, workspace, requests=3, server=server.address)
+    assert {(one["slowdown"], one["server_load"]) for one in sessions} == {(6.0, 1.0)}
+    assert sum("took the server's load as it was" in warning for warning in elsewhere.warnings) == 1
+
+
+@pytest.mark.parametrize("role", ["chosen", "device_only", "server_only"])
+@pytest.mark.parametrize(("field", "value"), [("latency_s", 0.0), ("latency_s", -1.0), ("device_s", -1.0)])
+def test_a_plan_of_times_that_no_request_takes(
+    plan_file: Path, workspace: Workspace, role: str, field: str, value: float
+) -> None:
+    plan = Plan.load(plan_file)
+    option = getattr(plan, role)
+    breakdown = dataclasses.replace(option.breakdown, **{field: Estimate.exactly(value)})
+    edited = plan.model_copy(update={role: dataclasses.replace(option, breakdown=breakdown)})
+    with pytest.raises(OffloadError, match="the plan is damaged: it predicts a time that no request takes") as caught:
+        verify(workspace.save(edited, name="small"), workspace)
+    assert caught.value.exit_code == 1
 
 
 def test_a_running_server_is_used_as_it_is_and_left_clean(plan_file: Path, workspace: Workspace) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import pytest
 
+from offload.artifacts.breakdown import TIME_FIELDS
+from offload.codecs.raw import Raw
 from offload.graph.cuts import make_cut
 from offload.serving import split_session
+from offload.serving.client import ServerClient
 from offload.serving.split_session import SplitSession
+from offload.serving.timing import ClockOffset, InferResult, ServerTimes
 from tests import synthetic
 
 
@@ -56,3 +61,47 @@ def test_a_slower_devices_time_is_the_median_run_so_many_times_over(
     assert clock.rests == runs - 1
     assert sample.device_s == pytest.approx(device_s)
     assert sample.latency_s == pytest.approx(device_s)
+
+
+MS = 1_000_000
+
+
+class Client:
+    """A server 5 ms away each way that takes 1 ms to decode, computes for 20 ms and takes 2 ms to make the answer."""
+
+    def infer(self, name: str, feeds: Mapping[str, np.ndarray]) -> InferResult:
+        server = ServerTimes(
+            received_ns=106 * MS, sent_ns=129 * MS, queue_ns=0, compute_input_ns=MS, compute_infer_ns=20 * MS,
+            compute_output_ns=2 * MS,
+        )  # fmt: skip
+        return InferResult(
+            outputs={"t2": np.zeros(1)}, encoding_ns=0, started_ns=MS, finished_ns=34 * MS, decoded_ns=35 * MS,
+            server=server,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("load", "server_s", "latency_s"), [(1.0, 0.020, 0.035), (3.0, 0.060, 0.075)])
+def test_what_a_loaded_server_computes_counts_so_many_times_and_nothing_else_does(
+    monkeypatch: pytest.MonkeyPatch, load: float, server_s: float, latency_s: float
+) -> None:
+    graph = synthetic.chain()
+    monkeypatch.setattr(split_session, "time", Clock())
+    session = SplitSession(
+        head=None,
+        tail="tail",
+        client=cast(ServerClient, Client()),
+        cut=make_cut(graph, ()),
+        outputs=graph.outputs,
+        codec=Raw(),
+        server_load=load,
+        offset=ClockOffset(offset_ns=100 * MS, uncertainty_ns=0),
+    )
+    feeds = {name: np.zeros(1) for name in graph.inputs}
+    _, sample = session.run(feeds)
+    assert sample.server_s == pytest.approx(server_s)
+    assert sample.latency_s == pytest.approx(latency_s)
+    others = {"encode_s": 0.001, "uplink_s": 0.005, "decode_s": 0.001, "downlink_s": 0.008}
+    assert {name: getattr(sample, name) for name in others} == pytest.approx(others)
+    assert sum(getattr(sample, name) for name in TIME_FIELDS) == pytest.approx(latency_s)
+    _, as_it_is = session.run(feeds, slowed=False)
+    assert (as_it_is.server_s, as_it_is.latency_s) == pytest.approx((0.020, 0.035))

@@ -123,6 +123,16 @@ def test_nothing_is_corrected_by_a_whole_that_was_not_measured() -> None:
     assert with_chosen("server", **without_device).corrected_error == with_chosen("server").corrected_error
 
 
+def test_nothing_is_corrected_by_a_whole_that_was_predicted_to_take_no_time() -> None:
+    made = synthetic.verification()
+    assert made.device_only is not None
+    nowhere = synthetic.exact_breakdown(uplink_s=0.1)
+    untimed = dataclasses.replace(
+        made.device_only, option=dataclasses.replace(made.device_only.option, breakdown=nowhere)
+    )
+    assert with_chosen("device", device_only=untimed).corrected_error is None
+
+
 def test_a_baseline_is_measured_or_explained() -> None:
     with pytest.raises(ValueError, match="neither measured nor left out"):
         synthetic.verification(server_only=None)
