@@ -90,7 +90,7 @@ def segment_errors(model: LoadedModel, profile: Profile, threads: int, rounds: i
             tail.run({name: {**feeds, **produced}[name] for name in segments.tail.inputs})
             samples.append(time.perf_counter() - started)
         rest = set(range(len(model.graph.layers))) - cut.device
-        predicted = compute_time(profile, cut.device).value + compute_time(profile, rest).value
+        predicted = compute_time(profile, cut.device, "device").value + compute_time(profile, rest, "server").value
         errors.append(predicted / float(np.median(samples[2:])) - 1)
     return errors
 

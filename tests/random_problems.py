@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, combinations
 
 from hypothesis import strategies as st
 
+from offload.artifacts.dividing import DividedRuns
 from offload.artifacts.link import Link, ProtocolSample
 from offload.artifacts.plan import Side, Target
 from offload.artifacts.profile import Profile
@@ -68,9 +69,24 @@ def profile(rng: random.Random, of: ModelGraph, scale: float) -> Profile:
         for size in (1000, 1_000_000)
     ]  # fmt: skip
     return synthetic.profile(
-        of, times, groups=groups, rounds=1, power_w=rng.uniform(0.5, 10), idle_power_w=rng.uniform(0.1, 1),
+        of, times, groups=groups, rounds=1, divided=divided_runs(rng, groups, sum(times)),
+        power_w=rng.uniform(0.5, 10), idle_power_w=rng.uniform(0.1, 1),
         protocol=tuple(samples) if rng.random() < 0.5 else (), environment=_ENVIRONMENT,
     )  # fmt: skip
+
+
+def divided_runs(rng: random.Random, groups: Sequence[tuple[int, ...]], whole_s: float) -> tuple[DividedRuns, ...]:
+    """Runs in two parts that take more than their layers: none, or of a few sets of whole kernels."""
+    parts = [sorted(chain.from_iterable(groups[:size])) for size in range(1, len(groups))]
+    return tuple(
+        DividedRuns(
+            device_layers=tuple(part),
+            whole_s=(whole_s,) * 2,
+            head_s=(whole_s * rng.uniform(0.1, 1.5),) * 2,
+            tail_s=(whole_s * rng.uniform(0.1, 1.5),) * 2,
+        )
+        for part in rng.sample(parts, min(len(parts), rng.choice([0, 2, 3])))
+    )
 
 
 def problem(seed: int, *, target: Target = "latency", most_layers: int = 8) -> Problem:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from offload.artifacts.base import MOST, Amount, Artifact, Count, Positive, Seconds
 from offload.artifacts.breakdown import EnergySource
+from offload.artifacts.dividing import DividedRuns, DividingCosts, dividing_costs
 from offload.artifacts.energy import ProfileEnergy
 from offload.artifacts.energy_shares import GroupShares
 from offload.artifacts.estimate import CONFIDENCE, Estimate, median_estimate
@@ -117,6 +118,7 @@ class Profile(Artifact):
         energy_lost: Why a meter that was there gave no energy.
         measured_on: Address of the server that it was made on; None when it was made on the machine that asked.
         protocol: Requests over loopback that compute nothing: the serving protocol's own cost; empty when not measured.
+        divided: The model run in two parts, for a few cuts; empty when there was no time for it, or nothing to divide.
     """
 
     KIND: ClassVar[str] = "profile"
@@ -140,6 +142,7 @@ class Profile(Artifact):
     energy: ProfileEnergy | None = None
     energy_lost: str | None = None
     protocol: tuple[ProtocolSample, ...] = ()
+    divided: tuple[DividedRuns, ...] = ()
     measured_on: str | None = None
 
     @model_validator(mode="after")
@@ -159,7 +162,18 @@ class Profile(Artifact):
             raise ValueError("the groups do not cover each layer exactly once")
         if self.energy is not None and any(not 0 <= one.group < len(self.groups) for one in self.energy.groups):
             raise ValueError("it holds the energy of a group that it does not have")
+        for run in self.divided:
+            self._check_divided(run)
         return self
+
+    def _check_divided(self, run: DividedRuns) -> None:
+        layers = set(run.device_layers)
+        inside = [layers.issuperset(group.layers) for group in self.groups]
+        covered = {index for group, here in zip(self.groups, inside, strict=True) if here for index in group.layers}
+        if covered != layers or all(inside) or not any(inside):
+            raise ValueError("it holds runs of a part that it cannot be divided into")
+        if not 0 < len(run.whole_s) == len(run.head_s) == len(run.tail_s):
+            raise ValueError("its runs in two parts have another number of samples than those of the whole")
 
     @cached_property
     def clean_rounds(self) -> tuple[int, ...]:
@@ -279,6 +293,21 @@ class Profile(Artifact):
         below = ((spread.value - spread.low) ** 2 + (relative * value) ** 2) ** 0.5
         above = ((spread.high - spread.value) ** 2 + (relative * value) ** 2) ** 0.5
         return Estimate(value=value, low=max(0.0, value - below), high=value + above)
+
+    @cached_property
+    def dividing(self) -> DividingCosts:
+        """What a part of the model takes beyond its layers."""
+        medians_s = self.group_medians_s
+        shares = [
+            sum(
+                float(seconds)
+                for group, seconds in zip(self.groups, medians_s, strict=True)
+                if set(run.device_layers).issuperset(group.layers)
+            )
+            / self.whole.value
+            for run in self.divided
+        ]
+        return dividing_costs(self.divided, shares, self.whole.value)
 
     @property
     def energy_source(self) -> EnergySource:

@@ -160,6 +160,8 @@ def _weights(problem: Problem, side: Side) -> LinearCosts:
         server=weights if side == "server" else nothing,
         up=free,
         down=free,
+        device_fixed=0.0,
         offload_fixed=0.0,
+        divided_fixed=0.0,
         units=(),
     )

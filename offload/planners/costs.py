@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from offload.artifacts.breakdown import Breakdown
 from offload.artifacts.estimate import Estimate, add
-from offload.artifacts.plan import Option, Place
+from offload.artifacts.plan import Option, Place, Side
 from offload.artifacts.profile import Profile
 from offload.graph.cuts import Cut
 from offload.planners.base import Problem
@@ -28,12 +28,38 @@ from offload.planners.words import describe
 NOTHING = Estimate.exactly(0.0)
 
 
-def compute_time(profile: Profile, layers: Iterable[int]) -> Estimate:
-    """Seconds that a set of layers takes, from the rounds of a profile.
+def compute_time(profile: Profile, layers: Iterable[int], side: Side) -> Estimate:
+    """Seconds that the layers of one side take in a call, with what dividing the model costs (`DividingCosts`).
 
     Only whole groups count: the caller does not tear kernels (see `tears_kernel`).
     """
-    return profile.time_of(_groups(profile, layers))
+    groups = _groups(profile, layers)
+    return _of_a_part(profile, groups, profile.time_of(groups), side, per_s=1.0)
+
+
+def compute_energy(profile: Profile, layers: Iterable[int], side: Side) -> Estimate | None:
+    """Gross joules of the same; what is beyond the layers draws the whole's mean power. None when none is known."""
+    groups = _groups(profile, layers)
+    energy, whole = profile.energy_of(groups), profile.energy_of(range(len(profile.groups)))
+    if energy is None or whole is None:
+        return None
+    return _of_a_part(profile, groups, energy, side, per_s=whole.value / profile.whole.value)
+
+
+def _of_a_part(profile: Profile, groups: Sequence[int], layers: Estimate, side: Side, *, per_s: float) -> Estimate:
+    """What a part takes, from the part of the whole that its layers take, in seconds x `per_s`."""
+    if not 0 < len(groups) < len(profile.groups):
+        return layers
+    dividing = profile.dividing
+    extra = dividing.head_s if side == "device" else dividing.tail_s
+    total = add(
+        (
+            layers.scaled(1 - dividing.call_s / profile.whole.value),
+            Estimate.exactly(dividing.call_s * per_s),
+            extra.scaled(per_s),
+        )
+    )
+    return Estimate(value=total.value, low=max(0.0, total.low), high=total.high)
 
 
 def tears_kernel(profile: Profile, cut: Cut) -> bool:
@@ -51,14 +77,14 @@ def predict(problem: Problem, cut: Cut) -> Breakdown:
     server_layers = [index for index in range(len(graph.layers)) if index not in cut.device]
     up = sum(graph.tensor_by_name[name].size_bytes for name in cut.crossing)
     down = sum(graph.tensor_by_name[name].size_bytes for name in cut.returning)
-    device = compute_time(problem.device, cut.device).scaled(problem.device_slowdown * problem.device_load)
-    device_j = problem.device.energy_of(_groups(problem.device, cut.device))
+    device = compute_time(problem.device, cut.device, "device").scaled(problem.device_slowdown * problem.device_load)
+    device_j = compute_energy(problem.device, cut.device, "device")
     encode = uplink = decode = server = downlink = occupied_up = occupied_down = NOTHING
     if server_layers:
         encode = protocol.encode.at(up)
         uplink = link.uplink_s(up, protocol.uplink)
         decode = protocol.decode.at(up)
-        server = compute_time(problem.server, server_layers).scaled(problem.server_load)
+        server = compute_time(problem.server, server_layers, "server").scaled(problem.server_load)
         downlink = link.downlink_s(down, protocol.downlink)
         occupied_up = uplink.less(_flight_s(problem, _uplink_line(problem)))
         occupied_down = downlink.less(_flight_s(problem, _downlink_line(problem)))
@@ -120,19 +146,23 @@ class LinearCosts:
     """Cost of sending each tensor to the server, once however many layers read it."""
     down: Mapping[str, float]
     """Cost of each of the model's outputs coming back when the server made it."""
+    device_fixed: float
+    """Paid once when any layer runs on the device."""
     offload_fixed: float
     """Paid once when any layer runs on the server."""
+    divided_fixed: float
+    """Paid once when layers run on both."""
     units: tuple[tuple[int, ...], ...]
     """Layers that must stay on one side: the kernels, of more than one layer, of both sides; they may overlap."""
 
     def of(self, cut: Cut) -> float:
         """The sum for a cut that tears no unit."""
-        here = sum(self.device[index] for index in cut.device)
+        here = sum(self.device[index] for index in cut.device) + self.device_fixed * bool(cut.device)
         if len(cut.device) == len(self.device):
             return here
         there = sum(cost for index, cost in enumerate(self.server) if index not in cut.device)
         moved = sum(self.up[name] for name in cut.crossing) + sum(self.down[name] for name in cut.returning)
-        return here + there + moved + self.offload_fixed
+        return here + there + moved + self.offload_fixed + self.divided_fixed * bool(cut.device)
 
 
 def linear_costs(problem: Problem) -> LinearCosts:
@@ -153,13 +183,27 @@ def stage_costs(problem: Problem) -> tuple[LinearCosts, LinearCosts, LinearCosts
     """The coefficients of device, uplink, server and downlink; the largest of the four sums is the `period_s`."""
     encode, decode = _line(problem.protocol.encode.at), _line(problem.protocol.decode.at)
     uplink, downlink = _uplink_line(problem), _downlink_line(problem)
-    nowhere = (0.0,) * len(problem.graph.layers)
     return (
-        _assembled(problem, device=_device_s(problem), server=nowhere, up=encode),
-        _assembled(problem, device=nowhere, server=nowhere, up=uplink.less(_flight_s(problem, uplink))),
-        _assembled(problem, device=nowhere, server=_server_s(problem), up=decode),
-        _assembled(problem, device=nowhere, server=nowhere, down=downlink.less(_flight_s(problem, downlink))),
+        _assembled(problem, device=_device_s(problem), up=encode),
+        _assembled(problem, up=uplink.less(_flight_s(problem, uplink))),
+        _assembled(problem, server=_server_s(problem), up=decode),
+        _assembled(problem, down=downlink.less(_flight_s(problem, downlink))),
     )
+
+
+@dataclass(frozen=True)
+class _Computing:
+    """What computing costs on one side."""
+
+    layers: tuple[float, ...]
+    """Each layer's cost; a kernel's whole cost stands at its first layer."""
+    call: float = 0.0
+    """Paid once when any layer runs there."""
+    divided: float = 0.0
+    """Paid once when layers run on both sides."""
+
+    def times(self, factor: float) -> _Computing:
+        return _Computing(tuple(cost * factor for cost in self.layers), self.call * factor, self.divided * factor)
 
 
 @dataclass(frozen=True)
@@ -208,17 +252,18 @@ def _energy_costs(problem: Problem) -> LinearCosts:
     joules = problem.device.group_energies_j
     if radio is None or joules is None or (idle_w is None and not problem.paper_energy):
         raise ValueError("a figure for the energy is missing; check_problem refuses it then")
-    device = _layer_costs(problem.device, joules, problem.device_slowdown)
+    power_w = sum(joules) / problem.device.whole.value
+    device = _computing(problem.device, joules, "device", per_s=power_w).times(problem.device_slowdown)
     sending, receiving = _Line(0.0, 8 / link.uplink_bps), _Line(0.0, 8 / link.downlink_bps)
     up = sending.times(radio.uplink_w(link.uplink_bps))
     if idle_w is None:
-        return _assembled(problem, device=device, server=(0.0,) * len(device), up=up)
+        return _assembled(problem, device=device, up=up)
     away_up, away_down = _away_lines(problem)
     on_top = -idle_w if radio.whole_device else 0.0
     return _assembled(
         problem,
         device=device,
-        server=tuple(seconds * idle_w for seconds in _server_s(problem)),
+        server=_server_s(problem).times(idle_w),
         up=up.plus(away_up.times(idle_w)).plus(sending.times(on_top)),
         down=receiving.times(radio.downlink_w(link.downlink_bps) + on_top).plus(away_down.times(idle_w)),
     )
@@ -227,18 +272,22 @@ def _energy_costs(problem: Problem) -> LinearCosts:
 def _assembled(
     problem: Problem,
     *,
-    device: Sequence[float],
-    server: Sequence[float],
+    device: _Computing | None = None,
+    server: _Computing | None = None,
     up: _Line = _Line(),
     down: _Line = _Line(),
 ) -> LinearCosts:
     tensors = problem.graph.tensors
+    nothing = _Computing((0.0,) * len(problem.graph.layers))
+    device, server = device or nothing, server or nothing
     return LinearCosts(
-        device=tuple(device),
-        server=tuple(server),
+        device=device.layers,
+        server=server.layers,
         up={tensor.name: up.per_byte * tensor.size_bytes for tensor in tensors},
         down={tensor.name: down.per_byte * tensor.size_bytes for tensor in tensors},
-        offload_fixed=up.fixed + down.fixed,
+        device_fixed=device.call,
+        offload_fixed=server.call + up.fixed + down.fixed,
+        divided_fixed=device.divided + server.divided,
         units=tuple(
             group.layers
             for profile in (problem.device, problem.server)
@@ -252,20 +301,25 @@ def _groups(profile: Profile, layers: Iterable[int]) -> list[int]:
     return sorted({profile.group_of_layer[index] for index in layers})
 
 
-def _device_s(problem: Problem) -> tuple[float, ...]:
-    factor = problem.device_slowdown * problem.device_load
-    return _layer_costs(problem.device, problem.device.group_medians_s.tolist(), factor)
+def _device_s(problem: Problem) -> _Computing:
+    seconds = problem.device.group_medians_s.tolist()
+    return _computing(problem.device, seconds, "device").times(problem.device_slowdown * problem.device_load)
 
 
-def _server_s(problem: Problem) -> tuple[float, ...]:
-    return _layer_costs(problem.server, problem.server.group_medians_s.tolist(), problem.server_load)
+def _server_s(problem: Problem) -> _Computing:
+    seconds = problem.server.group_medians_s.tolist()
+    return _computing(problem.server, seconds, "server").times(problem.server_load)
 
 
-def _layer_costs(profile: Profile, costs: Sequence[float], factor: float) -> tuple[float, ...]:
+def _computing(profile: Profile, costs: Sequence[float], side: Side, *, per_s: float = 1.0) -> _Computing:
+    """The costs of groups that sum to the whole's, and of what dividing costs, in seconds x `per_s`."""
+    dividing = profile.dividing
+    scale = 1 - dividing.call_s / profile.whole.value
     by_layer = [0.0] * len(profile.graph.layers)
     for group, cost in zip(profile.groups, costs, strict=True):
-        by_layer[group.layers[0]] = cost * factor
-    return tuple(by_layer)
+        by_layer[group.layers[0]] = cost * scale
+    extra = dividing.head_s if side == "device" else dividing.tail_s
+    return _Computing(tuple(by_layer), dividing.call_s * per_s, extra.value * per_s)
 
 
 def _flight_s(problem: Problem, line: _Line) -> float:

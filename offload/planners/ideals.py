@@ -46,7 +46,14 @@ class CutTable:
         """What each cut costs; shape (cuts,), the unit of the costs."""
         import numpy as np
 
-        total = np.where(self.inside.all(axis=0), 0.0, costs.offload_fixed)
+        device, server = self.inside.any(axis=0), ~self.inside.all(axis=0)
+        total = np.zeros(self.size)
+        for paid, cost in (
+            (device, costs.device_fixed),
+            (server, costs.offload_fixed),
+            (device & server, costs.divided_fixed),
+        ):
+            total += np.where(paid, cost, 0.0)
         for inside, here, there in zip(self.inside, costs.device, costs.server, strict=True):
             total += np.where(inside, here, there)
         for name, cost in costs.up.items():

@@ -5,7 +5,9 @@ on the server (with the outputs that would come back) and one to the sink that c
 tensor read by other blocks has one arc that costs sending it, from its maker (a model input: from the source) to its
 reader; if it has several readers, to a node of its own that infinite arcs bind to all of them, so that it is paid once.
 Infinite arcs from each block to those that it reads from forbid returns in the middle of the model. What is paid once
-when anything runs on the server is an arc from the source to a node bound to every last block.
+when anything runs on the server is an arc from the source to a node bound to every last block; what is paid once when
+anything runs on the device, one to the sink from a node to which every first block is bound. What is paid once when
+something runs on both is paid on either arc, and once too often by every cut.
 """
 
 from __future__ import annotations
@@ -54,17 +56,21 @@ class CutNetwork:
                     bound_to.append(list(others))
             self._tensors.append((name, arc_of[maker, others]))
         self._sending = len(sending)
+        self._starting = sink + 1 + len(bound_to)
+        self._first = [block for block, needed in enumerate(legal.before) if not needed]
         self._binding = [(sink + 1 + node, block) for node, to in enumerate(bound_to) for block in to]
         needing = [(block, other) for block, needed in enumerate(legal.before) for other in needed]
         arcs = [
             *((source, block) for block in range(blocks)),
             *((block, sink) for block in range(blocks)),
             *sending,
+            (self._starting, sink),
             *self._binding,
+            *((block, self._starting) for block in self._first),
             *needing,
         ]
         self._tail, self._head = np.array(arcs, dtype=np.int64).reshape(-1, 2).T
-        self._nodes = sink + 1 + len(bound_to)
+        self._nodes = self._starting + 1
         self._flow = FlowNetwork(self._tail, self._head, source=source, sink=sink)
 
     @property
@@ -98,8 +104,8 @@ class CutNetwork:
         import numpy as np
 
         legal, blocks = self._legal, self._blocks
-        finite = np.zeros(2 * blocks + self._sending)
-        on_server, on_device, sending = np.split(finite, [blocks, 2 * blocks])
+        finite = np.zeros(2 * blocks + self._sending + 1)
+        on_server, on_device, sending, starting = np.split(finite, [blocks, 2 * blocks, 2 * blocks + self._sending])
         np.add.at(on_server, list(legal.block_of), costs.server)
         np.add.at(on_device, list(legal.block_of), costs.device)
         for name in legal.graph.outputs:
@@ -108,7 +114,8 @@ class CutNetwork:
         common = np.minimum(on_server, on_device)
         on_server -= common
         on_device -= common
-        sending[0] = costs.offload_fixed
+        sending[0] = costs.offload_fixed + costs.divided_fixed
+        starting[0] = costs.device_fixed + costs.divided_fixed
         np.add.at(sending, [arc for _, arc in self._tensors], [costs.up[name] for name, _ in self._tensors])
         bound = min(self._value(finite, here), self._value(finite, set(range(blocks)) - there))
         on_server[list(here)] = np.inf
@@ -127,5 +134,6 @@ class CutNetwork:
         side[self._blocks + 1] = False
         for node, block in self._binding:
             side[node] &= side[block]
+        side[self._starting] = side[self._first].any()
         count = len(finite)
         return float(finite[side[self._tail[:count]] & ~side[self._head[:count]]].sum())

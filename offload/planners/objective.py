@@ -30,6 +30,8 @@ def combined(parts: Sequence[tuple[float, LinearCosts]]) -> LinearCosts:
         server=tuple(sum(w * cost.server[i] for w, cost in parts) for i in range(len(first.server))),
         up={name: sum(w * cost.up[name] for w, cost in parts) for name in first.up},
         down={name: sum(w * cost.down[name] for w, cost in parts) for name in first.down},
+        device_fixed=sum(w * cost.device_fixed for w, cost in parts),
         offload_fixed=sum(w * cost.offload_fixed for w, cost in parts),
+        divided_fixed=sum(w * cost.divided_fixed for w, cost in parts),
         units=first.units,
     )

@@ -18,8 +18,10 @@ from offload.artifacts.estimate import Estimate, median_estimate
 from offload.artifacts.profile import KernelGroup, ModelIdentity, Profile
 from offload.graph.model_graph import ModelGraph
 from offload.models.loaded import LoadedModel
+from offload.profilers.divided import divided_runs
 from offload.profilers.instruments import InstrumentedSession, instrumented
 from offload.profilers.reference import ReferenceKernel, dirty_rounds, waited_s
+from offload.profilers.rests import PAUSE_S as PAUSE_S
 from offload.progress import NullProgress, Progress
 from offload.runtimes.base import Runtime
 
@@ -30,10 +32,10 @@ _WARM_UP_RUNS = 3
 _ROUNDS_A_TAKE = 3
 _LOADING_SHARE = 0.2
 """Loading the model again and again may take this share of the time cap."""
+_DIVIDING_SHARE = 0.2
+"""Running the model in two parts may take this share of the time cap on top of it."""
 _MIN_ROUNDS = 15
 _MAX_ROUNDS = 400
-PAUSE_S = 0.02
-"""Requests come one at a time: a run is timed after a rest, not in a loop, where it would be a few percent faster."""
 
 
 def random_feeds(graph: ModelGraph, *, seed: int = 0) -> dict[str, Array]:
@@ -97,7 +99,7 @@ def profile_model(
         )
         for group in timed
     )
-    return Profile.create(
+    profile = Profile.create(
         model=identity,
         graph=model.graph,
         source="measured",
@@ -113,6 +115,18 @@ def profile_model(
         precision_reached=rounds.whole.relative_half_width,
         power_w=power_w,
     )
+    if stopped == "interrupted" or profile.runtime.compiled:  # each part would be compiled anew
+        return profile
+    divided = divided_runs(
+        profile,
+        model,
+        runtime,
+        feeds,
+        threads=threads,
+        budget_s=_DIVIDING_SHARE * max_time_s,
+        progress=progress,
+    )
+    return profile.model_copy(update={"divided": divided})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -176,8 +176,26 @@ def _totals(profile: Profile) -> Section:
         ("operations (a multiply-accumulate is two)", Quantity(value=profile.graph.flops, unit="FLOP"), ""),
         ("achieved", Quantity(value=profile.graph.flops / whole.value, unit="FLOP/s"), ""),
     ]
+    rows += _dividing(profile)
     rows += _energy(profile)
     return Section(title="Totals", columns=("", "value", "95 % interval"), rows=tuple(rows))
+
+
+def _dividing(profile: Profile) -> list[tuple[Cell, ...]]:
+    """What a part of the model takes beyond its layers."""
+    if not profile.divided:
+        return []
+    costs = profile.dividing
+    head, tail = (_not_below_zero(extra) for extra in (costs.head_s, costs.tail_s))
+    return [
+        ("of which any call takes", seconds(costs.call_s), ""),
+        ("divided, the first part takes more", seconds(head), interval(head, "s")),
+        ("divided, the second part takes more", seconds(tail), interval(tail, "s")),
+    ]
+
+
+def _not_below_zero(estimate: Estimate) -> Estimate:
+    return Estimate(value=estimate.value, low=max(0.0, estimate.low), high=estimate.high)
 
 
 def _energy(profile: Profile) -> list[tuple[Cell, ...]]:

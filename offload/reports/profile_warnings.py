@@ -39,6 +39,12 @@ def profile_warnings(profile: Profile) -> tuple[str, ...]:
             f"the raw layer sum is {human(change(profile.raw_gap))} off the whole: the whole's time holds, the "
             "layers' shares are rough; fewer --threads or a larger --batch narrow the gap"
         )
+    whole_measured = profile.stopped != "interrupted" and not profile.runtime.compiled
+    if whole_measured and not profile.divided and len(profile.groups) > 1:
+        found.append(
+            "what dividing the model costs beyond its layers was not measured: plans take it for nothing; "
+            "raise --max-time"
+        )
     found += _energy_warnings(profile)
     if profile.runtime.compiled:
         found.append(

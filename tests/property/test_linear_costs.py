@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from offload.artifacts.profile import Profile
 from offload.graph.cuts import Cut, make_cut
 from offload.planners.base import Problem
 from offload.planners.costs import linear_costs, predict, stage_costs, tears_kernel
-from tests import synthetic
+from tests import random_problems, synthetic
 
 
 def drawn_cut(problem: Problem, data: st.DataObject) -> Cut:
@@ -44,6 +45,20 @@ def metered(profile: Profile, watts: list[float]) -> Profile:
     return profile.model_copy(update={"energy": energy, "power_w": None})
 
 
+def divided(problem: Problem, seed: int) -> Problem:
+    """The problem with both profiles knowing what dividing the model costs."""
+    rng, sides = random.Random(seed), (problem.device, problem.server)
+    device, server = (
+        one.model_copy(
+            update={
+                "divided": random_problems.divided_runs(rng, [group.layers for group in one.groups], one.whole.value)
+            }
+        )
+        for one in sides
+    )
+    return dataclasses.replace(problem, device=device, server=server)
+
+
 def torn(units: tuple[tuple[int, ...], ...], cut: Cut) -> bool:
     return any(0 < sum(index in cut.device for index in unit) < len(unit) for unit in units)
 
@@ -54,6 +69,7 @@ def test_the_linear_sum_is_the_objective_of_every_legal_cut(problem: Problem, da
     if data.draw(st.booleans()):
         watts = data.draw(st.lists(st.floats(1.0, 9.0), max_size=len(problem.device.groups)))
         problem = dataclasses.replace(problem, device=metered(problem.device, watts))
+    problem = divided(problem, data.draw(random_problems.seeds))
     cut, costs = drawn_cut(problem, data), linear_costs(problem)
     assert torn(costs.units, cut) == (tears_kernel(problem.device, cut) or tears_kernel(problem.server, cut))
     if not torn(costs.units, cut):
@@ -66,6 +82,7 @@ def test_the_linear_sum_is_the_objective_of_every_legal_cut(problem: Problem, da
 @settings(max_examples=100, deadline=None)
 @given(problem=synthetic.problems(), data=st.data())
 def test_the_slowest_stage_is_the_period(problem: Problem, data: st.DataObject) -> None:
+    problem = divided(problem, data.draw(random_problems.seeds))
     cut, stages = drawn_cut(problem, data), stage_costs(problem)
     if not torn(stages[0].units, cut):
         period = predict(problem, cut).period_s

@@ -110,7 +110,7 @@ def test_a_cut_through_a_kernel_is_seen() -> None:
     fused = synthetic.profile(times_s=(0.011, 0.004), groups=[(0, 1), (2,)])
     assert tears_kernel(fused, make_cut(fused.graph, [0]))
     assert not tears_kernel(fused, make_cut(fused.graph, [0, 1]))
-    assert compute_time(fused, [0, 1]).value == pytest.approx(0.011)
+    assert compute_time(fused, [0, 1], "device").value == pytest.approx(0.011)
 
 
 @pytest.mark.parametrize(

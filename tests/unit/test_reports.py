@@ -9,6 +9,7 @@ import json
 
 import pytest
 
+from offload.artifacts.dividing import DividedRuns
 from offload.artifacts.estimate import Estimate
 from offload.artifacts.link import Link
 from offload.artifacts.plan import ColdStart, Limits, Offer
@@ -132,7 +133,8 @@ def test_what_should_be_known_before_relying_on_a_profile(changes: dict[str, obj
 
 
 def test_a_quiet_precise_profile_warns_of_nothing() -> None:
-    calm = synthetic.profile()
+    runs = DividedRuns(device_layers=(0,), whole_s=(0.015,), head_s=(0.010,), tail_s=(0.005,))
+    calm = synthetic.profile(divided=(runs,))
     calm = calm.model_copy(update={"environment": dataclasses.replace(calm.environment, load_average=1.2)})
     assert "Before you rely" not in render(calm, "table")
     busy = calm.model_copy(update={"environment": dataclasses.replace(calm.environment, load_average=7.5)})
