@@ -19,6 +19,7 @@ from offload.errors import OffloadError
 from offload.graph.cuts import prefix_cuts
 from offload.models.load import load_model, load_torch_model
 from offload.models.torch_capture import capture, check_against_module
+from offload.profilers.layers import random_feeds
 from offload.runtimes.torch import TorchRuntime
 from tests.runtimes import difference, loaded, run_divided
 
@@ -150,6 +151,16 @@ def test_flops_are_those_torch_counts(network: type[nn.Module]) -> None:
     counted = sum(layer.flops for layer in graph.layers if layer.kind in ("conv", "linear", "matmul", "attention"))
     softmax = 5 * 2 * 4 * 9 * 9 if network is Attention else 0  # inside the attention, and not counted by torch
     assert counted - softmax == pytest.approx(counter.get_total_flops(), rel=0.01)
+
+
+def test_between_two_recurrent_layers_is_a_cut() -> None:
+    model = load_torch_model("gru_tagger")
+    assert sum(layer.kind == "recurrent" for layer in model.graph.layers) == 2
+    (between,) = (cut for cut in prefix_cuts(model.graph) if cut.crossing == ("gru1.gru",))
+    runtime, feeds = TorchRuntime(), random_feeds(model.graph)
+    whole = runtime.load(model.whole, threads=1).run(feeds)
+    (name,) = whole
+    assert difference(run_divided(model, runtime, between, feeds)[name], whole[name]) < 1e-5
 
 
 @pytest.mark.parametrize("name", ["mnist", "gru_tagger"])

@@ -14,11 +14,14 @@ class GruTagger(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embedding = nn.Embedding(VOCABULARY, 128)
-        self.gru = nn.GRU(128, 256, num_layers=2)
+        # A module for each layer: torch traces a two-layer GRU as one operator, within which nothing can be cut.
+        self.gru1 = nn.GRU(128, 256)
+        self.gru2 = nn.GRU(256, 256)
         self.tags = nn.Linear(256, TAGS)
 
     def forward(self, words: Tensor) -> Tensor:
         """The scores of each word's tags."""
-        states, _ = self.gru(self.embedding(words.transpose(0, 1)))
+        states, _ = self.gru1(self.embedding(words.transpose(0, 1)))
+        states, _ = self.gru2(states)
         scores: Tensor = self.tags(states)
         return scores.transpose(0, 1)
