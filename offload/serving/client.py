@@ -6,6 +6,7 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -175,15 +176,20 @@ class ServerClient:
         """What the model has done since it was loaded."""
         return ModelCounts.of_message(self._call(self._client.get_inference_statistics, name).model_stats[0])
 
-    def rtt(self, samples: int = 10) -> tuple[float, ...]:
+    def rtt(self, samples: int = 10, *, rest_s: float = 0.0) -> tuple[float, ...]:
         """Round-trip seconds of tiny calls, the server's own time taken off where it tells it.
 
         The first call of a new connection is not among them.
+
+        Args:
+            samples: How many calls.
+            rest_s: Seconds to wait before each.
         """
         if self._stamps():
-            return tuple(self.infer(PING, {}).network_s for _ in range(samples))
+            return tuple(self._rested(lambda: self.infer(PING, {}).network_s, rest_s) for _ in range(samples))
         self._call(self._client.is_server_live)
-        return tuple(self._timed(lambda: self._call(self._client.is_server_live)) for _ in range(samples))
+        timed = partial(self._timed, lambda: self._call(self._client.is_server_live))
+        return tuple(self._rested(timed, rest_s) for _ in range(samples))
 
     def clock_offset(self, samples: int = 20) -> ClockOffset | None:
         """The server's clock against ours, from the fastest of some tiny calls; None when it does not tell."""
@@ -205,6 +211,11 @@ class ServerClient:
 
     def _stamps(self) -> bool:
         return self.ready(PING) and self.infer(PING, {}).server is not None
+
+    @staticmethod
+    def _rested(call: Callable[[], float], rest_s: float) -> float:
+        time.sleep(rest_s)
+        return call()
 
     @staticmethod
     def _timed(call: Callable[[], object]) -> float:
