@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_FEWEST_CLEAN = 3
 _MOST_PER_KERNEL_S = 5e-6
 """Networks of many small kernels, where little else makes a gap, showed 2 to 4.4 µs a kernel."""
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -75,6 +76,12 @@ class KernelGroup:
     """Kernels the runtime executed for them; 0 when they were optimised away."""
     samples_s: tuple[Seconds, ...]
     """Time of the group in each round as the runtime's profiler tells it, before closure."""
+
+
+def clean_rounds(rounds: int, dirty: Collection[int]) -> tuple[int, ...]:
+    """All rounds but the dirty ones; all of them where so few are left that they would not show how they stray."""
+    clean = tuple(index for index in range(rounds) if index not in dirty)
+    return clean if len(clean) >= min(_FEWEST_CLEAN, rounds) else tuple(range(rounds))
 
 
 def _check_graph(graph: ModelGraph) -> None:
@@ -177,9 +184,8 @@ class Profile(Artifact):
 
     @cached_property
     def clean_rounds(self) -> tuple[int, ...]:
-        """Rounds that summaries are computed from: all but the dirty ones, or all when every round is dirty."""
-        clean = tuple(i for i in range(len(self.whole_s)) if i not in set(self.dirty_rounds))
-        return clean or tuple(range(len(self.whole_s)))
+        """Rounds that summaries are computed from (see `clean_rounds`)."""
+        return clean_rounds(len(self.whole_s), self.dirty_rounds)
 
     @cached_property
     def whole(self) -> Estimate:

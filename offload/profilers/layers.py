@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from offload.artifacts.estimate import Estimate, median_estimate
-from offload.artifacts.profile import KernelGroup, ModelIdentity, Profile
+from offload.artifacts.profile import KernelGroup, ModelIdentity, Profile, clean_rounds
 from offload.graph.model_graph import ModelGraph
 from offload.models.loaded import LoadedModel
 from offload.profilers.divided import divided_runs
@@ -189,13 +189,8 @@ class _Rounds:
         return dirty_rounds(self.reference_s, self.whole_s, self.waited_s)
 
     @property
-    def clean_s(self) -> list[float]:
-        dirty = set(self.dirty)
-        return [seconds for i, seconds in enumerate(self.whole_s) if i not in dirty]
-
-    @property
     def whole(self) -> Estimate:
-        return median_estimate(self.clean_s or self.whole_s)
+        return median_estimate([self._done[index].whole_s for index in clean_rounds(len(self._done), self.dirty)])
 
     def measure(
         self, precision: float, max_time_s: float, progress: Progress
@@ -212,7 +207,7 @@ class _Rounds:
                     self._plain = self._next_take()
                 count = len(self.whole_s)
                 elapsed = time.perf_counter() - started
-                if len(self.clean_s) >= _MIN_ROUNDS and self.whole.relative_half_width <= precision:
+                if count - len(self.dirty) >= _MIN_ROUNDS and self.whole.relative_half_width <= precision:
                     return "precision"
                 if elapsed >= max_time_s and count >= 3:
                     return "time cap"

@@ -230,7 +230,8 @@ def _measuring(profile: Profile) -> Section:
         ("profiler's own slowing", change(profile.profiler_inflation)),
     )
     rounds, dirty = len(profile.whole_s), len(profile.dirty_rounds)
-    disturbed = f" ({dirty} disturbed and left out)" if dirty else ""
+    kept = len(profile.clean_rounds) == rounds
+    disturbed = f" ({dirty} disturbed{'' if kept else ' and left out'})" if dirty else ""
     return Section(
         title="How it was measured",
         columns=("", "value"),

@@ -18,8 +18,9 @@ def profile_warnings(profile: Profile) -> tuple[str, ...]:
         return ("assumed from published peak rates, not measured: profile on the machine itself",)
     found = []
     rounds, dirty = len(profile.whole_s), len(profile.dirty_rounds)
-    if dirty == rounds:
-        found.append("every round was disturbed, so none was left out: stop other programs and profile again")
+    if dirty and len(profile.clean_rounds) == rounds:
+        those = "every round was" if dirty == rounds else f"{dirty} of {rounds} rounds were"
+        found.append(f"{those} disturbed, so none was left out: stop other programs and profile again")
     elif dirty > _MANY_DIRTY * rounds:
         found.append(f"{dirty} of {rounds} rounds were disturbed: stop other programs, or raise --max-time")
     if profile.stopped == "time cap":

@@ -162,7 +162,9 @@ def test_the_layers_sum_to_the_whole_after_closure() -> None:
     assert profile.group_samples_s.sum(axis=1) == pytest.approx(0.015)
 
 
-def test_dirty_rounds_are_left_out_unless_all_are_dirty() -> None:
+def test_dirty_rounds_are_left_out_unless_too_few_are_clean() -> None:
     rounds = (0.015, 0.015, 0.015, 0.9, 0.9)
     assert synthetic.profile(whole_s=rounds, dirty_rounds=(3, 4)).whole.high == 0.015
     assert synthetic.profile(whole_s=rounds, dirty_rounds=(0, 1, 2, 3, 4)).clean_rounds == (0, 1, 2, 3, 4)
+    assert synthetic.profile(whole_s=rounds, dirty_rounds=(0, 1)).clean_rounds == (2, 3, 4)
+    assert synthetic.profile(whole_s=rounds, dirty_rounds=(0, 1, 3)).clean_rounds == (0, 1, 2, 3, 4)
