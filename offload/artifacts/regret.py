@@ -1,4 +1,4 @@
-"""How much faster the best option was than the chosen one, as far as measuring can tell."""
+"""How much better the best option was than the chosen one, as far as measuring can tell."""
 
 from __future__ import annotations
 
@@ -16,32 +16,33 @@ _RESAMPLES = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timed:
-    """Latencies of one option and the round each was measured in."""
+class Sampled:
+    """What requests of one option took, in seconds or joules, and the round each was made in."""
 
-    latency_s: Sequence[float]
+    costs: Sequence[float]
+    """Above 0."""
     rounds: Sequence[int]
-    """As many as latencies; requests of a round were made close together, whatever the option."""
+    """As many as costs; requests of a round were made close together, whatever the option."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regret:
-    """Median latency of the chosen option over that of the best measured one, less 1; never below 0."""
+    """Median cost of the chosen option over that of the best measured one, less 1; never below 0."""
 
     fraction: Estimate
     """With the 95 % interval over all comparisons together."""
     best: str
-    """The option with the smallest median; the chosen one itself when nothing was faster."""
+    """The option with the smallest median; the chosen one itself when nothing was better."""
     over: tuple[str, ...]
     """The options that the chosen one was compared with."""
 
     @property
     def established(self) -> bool:
-        """Whether some option is faster beyond what chance explains: the interval excludes 0."""
+        """Whether some option is better beyond what chance explains: the interval excludes 0."""
         return self.fraction.low > 0
 
 
-def regret(chosen: Timed, others: Mapping[str, Timed], *, chosen_name: str = "chosen") -> Regret:
+def regret(chosen: Sampled, others: Mapping[str, Sampled], *, chosen_name: str = "chosen") -> Regret:
     """The regret of a choice among measured options.
 
     Each other option gives the ratio of the medians, chosen / other - 1, with a percentile bootstrap of whole rounds
@@ -69,7 +70,7 @@ def regret(chosen: Timed, others: Mapping[str, Timed], *, chosen_name: str = "ch
     )
 
 
-def ratio_of_medians(one: Timed, other: Timed) -> Estimate:
+def ratio_of_medians(one: Sampled, other: Sampled) -> Estimate:
     """Median of one over the median of the other, with its 95 % interval; see `regret` for how it is made."""
     import numpy as np
 
@@ -83,15 +84,15 @@ def _tails(comparisons: int) -> tuple[float, float]:
     return tail, 100 - tail
 
 
-def _values(timed: Timed) -> NDArray[np.float64]:
+def _values(sampled: Sampled) -> NDArray[np.float64]:
     import numpy as np
 
-    if not len(timed.latency_s):
+    if not len(sampled.costs):
         raise ValueError("an option without samples has no median")
-    return np.asarray(timed.latency_s, dtype=np.float64)
+    return np.asarray(sampled.costs, dtype=np.float64)
 
 
-def _ratios(one: Timed, other: Timed) -> NDArray[np.float64]:
+def _ratios(one: Sampled, other: Sampled) -> NDArray[np.float64]:
     """Ratios of the medians in resamples of whole rounds; rounds with both, with one and with the other are strata."""
     import numpy as np
 
@@ -99,7 +100,7 @@ def _ratios(one: Timed, other: Timed) -> NDArray[np.float64]:
     rounds = sorted(set(one.rounds) | set(other.rounds))
     held = np.isin(rounds, one.rounds) + 2 * np.isin(rounds, other.rounds)
     strata = [np.flatnonzero(held == kind) for kind in (1, 2, 3)]
-    sides = [_sorted(timed, rounds) for timed in (one, other)]
+    sides = [_sorted(sampled, rounds) for sampled in (one, other)]
     ratios = np.empty(_RESAMPLES)
     times_drawn = np.empty(len(rounds), dtype=np.int64)
     for number in range(_RESAMPLES):
@@ -111,13 +112,13 @@ def _ratios(one: Timed, other: Timed) -> NDArray[np.float64]:
     return ratios
 
 
-def _sorted(timed: Timed, rounds: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+def _sorted(sampled: Sampled, rounds: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """The values in order, and where in `rounds` the round of each stands."""
     import numpy as np
 
-    values = _values(timed)
+    values = _values(sampled)
     order = np.argsort(values)
-    return values[order], np.searchsorted(rounds, np.asarray(timed.rounds)[order])
+    return values[order], np.searchsorted(rounds, np.asarray(sampled.rounds)[order])
 
 
 def _weighted_median(values: NDArray[np.float64], counts: NDArray[np.int64]) -> float:

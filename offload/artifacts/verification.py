@@ -15,7 +15,8 @@ from offload.artifacts.breakdown import TIME_FIELDS
 from offload.artifacts.estimate import Estimate, median_estimate
 from offload.artifacts.plan import Option, Target
 from offload.artifacts.profile import ModelIdentity
-from offload.artifacts.regret import Regret, Timed, ratio_of_medians, regret
+from offload.artifacts.regret import Regret, Sampled, ratio_of_medians, regret
+from offload.artifacts.request_costs import Flight, Waiting, request_energy_j, slowest_stage_s
 
 Verdict = Literal["within tolerance", "out of tolerance", "cannot tell"]
 Stop = Literal["requests", "stable", "duration", "interrupted"]
@@ -106,7 +107,11 @@ class Measurement:
         if not self.windows:
             return None
         size = len(self.samples) // _WINDOWS
-        ratio = ratio_of_medians(_timed(self.samples[-size:], apart=1), _timed(self.samples[:size], apart=0))
+        last, first = (
+            _sampled(samples, [sample.latency_s for sample in samples], apart=apart)
+            for apart, samples in ((1, self.samples[-size:]), (0, self.samples[:size]))
+        )
+        ratio = ratio_of_medians(last, first)
         return Estimate(value=ratio.value - 1, low=ratio.low - 1, high=ratio.high - 1)
 
 
@@ -115,12 +120,12 @@ def _medians(samples: Sequence[RequestSample]) -> dict[str, Estimate]:
     return {name: median_estimate([row[name] for row in rows]) for name in (*TIME_FIELDS, "latency_s")}
 
 
-def _timed(samples: Sequence[RequestSample], *, apart: int) -> Timed:
-    """Latencies by round; where no round is known each request is one of its own, which no other option shares."""
+def _sampled(samples: Sequence[RequestSample], costs: Sequence[float], *, apart: int) -> Sampled:
+    """Costs by round; where no round is known each request is one of its own, which no other option shares."""
     alone = [-2 * number - 1 - apart for number in range(len(samples))]
     known = [sample.round_number for sample in samples]
-    return Timed(
-        latency_s=[sample.latency_s for sample in samples],
+    return Sampled(
+        costs=costs,
         rounds=[own if found is None else found for found, own in zip(known, alone, strict=True)],
     )
 
@@ -170,6 +175,8 @@ class Verification(Artifact):
         left_out: What was not measured, and why.
         maybe_forbidden: Roles of baselines that the plan's limits rule out: no regret is taken over them.
         target: What the plan minimised.
+        waiting: What the plan charges for waiting; None when nothing, and in files that did not tell.
+        flight: How long its messages do not occupy the link; None in files that did not tell.
         stopped: Why measuring ended; None in files that did not tell.
         measuring_s: How long it took; None in files that did not tell.
         output_error: Largest difference between the executed plan's outputs and the whole model's, relative to
@@ -198,6 +205,8 @@ class Verification(Artifact):
     left_out: tuple[LeftOut, ...] = ()
     maybe_forbidden: tuple[str, ...] = ()
     target: Target = "latency"
+    waiting: Waiting | None = None
+    flight: Flight | None = None
     stopped: Stop | None = None
     measuring_s: Seconds | None = None
     output_error: Seconds
@@ -263,13 +272,61 @@ class Verification(Artifact):
 
     @cached_property
     def regret(self) -> Regret:
-        """How much faster than the chosen option the best measured one was; always of the latency."""
-        others = {
-            role: _timed(measurement.samples, apart=1)
-            for role, measurement in self.by_role().items()
-            if measurement.option.device_layers != self.chosen.option.device_layers and role not in self.maybe_forbidden
-        }
-        return regret(_timed(self.chosen.samples, apart=0), others, chosen_name=CHOSEN)
+        """How much faster than the chosen option the best measured one was: of the latency, which is measured."""
+        found = self._regret_of("latency")
+        if found is None:
+            raise AssertionError("every request has a latency")
+        return found
+
+    @cached_property
+    def target_regret(self) -> Regret | None:
+        """The same of what the plan minimised, see `costs`; None when that cannot be told."""
+        return self.regret if self.target == "latency" else self._regret_of(self.target)
+
+    def _regret_of(self, target: Target) -> Regret | None:
+        chosen, others = self._sampled(self.chosen, target, apart=0), {}
+        for role, measurement in self.by_role().items():
+            same = measurement.option.device_layers == self.chosen.option.device_layers
+            if not same and role not in self.maybe_forbidden:
+                others[role] = self._sampled(measurement, target, apart=1)
+        known = {role: sampled for role, sampled in others.items() if sampled is not None}
+        if chosen is None or len(known) < len(others):
+            return None
+        return regret(chosen, known, chosen_name=CHOSEN)
+
+    def _sampled(self, measurement: Measurement, target: Target, *, apart: int) -> Sampled | None:
+        costs = self.costs(measurement, target)
+        return None if costs is None else _sampled(measurement.samples, costs, apart=apart)
+
+    def costs(self, measurement: Measurement, target: Target) -> list[float] | None:
+        """What each request came to: seconds, joules, or seconds that its slowest stage was occupied.
+
+        The latter two are joined from the measured times and what the plan charges: no meter reads single requests,
+        and requests are made one at a time rather than pipelined. None when they cannot be told.
+        """
+        found = [self._cost(measurement.option, sample, target) for sample in measurement.samples]
+        known = [cost for cost in found if cost is not None and cost > 0]
+        return known if len(known) == len(found) else None
+
+    def _cost(self, option: Option, sample: RequestSample, target: Target) -> float | None:
+        match target:
+            case "latency":
+                return sample.latency_s
+            case "energy":
+                away_s = max(0.0, sample.latency_s - sample.device_s)
+                return request_energy_j(option, self.waiting, device_s=sample.device_s, away_s=away_s)
+            case "throughput":
+                if self.flight is None or self.network_split != "server clock":
+                    return None
+                return slowest_stage_s(
+                    self.flight,
+                    device_s=sample.device_s,
+                    encode_s=sample.encode_s,
+                    uplink_s=sample.uplink_s,
+                    decode_s=sample.decode_s,
+                    server_s=sample.server_s,
+                    downlink_s=sample.downlink_s,
+                )
 
     def by_role(self) -> dict[str, Measurement]:
         """The measured options: `chosen`, `device-only`, `server-only`, `alternative 1` and so on."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from offload.artifacts.estimate import Estimate
+from offload.artifacts.estimate import Estimate, median_estimate
+from offload.artifacts.plan import Target
 from offload.artifacts.verification import CHOSEN, Drift, LeftOut, Measurement, Verification
 from offload.reports.document import (
     Cell,
@@ -19,9 +20,11 @@ from offload.reports.document import (
 )
 from offload.reports.perf_analyzer import perf_analyzer_record
 from offload.reports.plan import FIELD_WORDS
+from offload.reports.regret import NAMES, regret_section, target_section
 
-_NAMES = {CHOSEN: "this plan"}
 _MUCH_WAITING = 0.02
+_JOINED: tuple[tuple[str, str, Target], ...] = (("energy", "J", "energy"), ("period", "s", "throughput"))
+"""What is joined from measured times: the columns' names, their unit, and the target."""
 
 
 def verification_report(verification: Verification) -> Report:
@@ -35,8 +38,9 @@ def verification_report(verification: Verification) -> Report:
             columns=("", "predicted", "95 % interval", "measured", "95 % interval", "error"),
             rows=tuple(_row(words, field, chosen) for field, words in FIELD_WORDS.items()),
         ),
-        _regret(verification),
+        regret_section(verification),
         _options(verification),
+        *target_section(verification),
         *_over_time(chosen),
         _circumstances(verification),
     ]
@@ -101,7 +105,7 @@ def _options(verification: Verification) -> Section:
         predicted = measurement.option.breakdown.latency_s
         rows.append(
             (
-                _NAMES.get(role, role),
+                NAMES.get(role, role),
                 seconds(predicted),
                 seconds(measurement.measured["latency_s"]),
                 change(measurement.error),
@@ -133,40 +137,6 @@ def _why(left_out: LeftOut) -> str:
         f"one request takes {human(seconds(left_out.request_s))}, and the run had "
         f"{human(seconds(left_out.available_s))} to ask all the others a few times: raise --duration"
     )
-
-
-def _regret(verification: Verification) -> Section:
-    """How the chosen option compares with the best one that was measured."""
-    found = verification.regret
-    if not found.over:
-        return Section(title="Regret: nothing else was measured", lines=_not_compared(verification))
-    ends = f"{human(fraction(found.fraction.low))} – {human(fraction(found.fraction.high))}"
-    if found.best == CHOSEN:
-        lines = ["no measured option has a smaller median latency than this plan"]
-    else:
-        words = verification.by_role()[found.best].option.words
-        lines = [f"the smallest median latency is that of {found.best}: {words}"]
-        lines.append(
-            "the difference is established"
-            if found.established
-            else "the difference is not established: the interval holds 0"
-        )
-    lines.append(f"95 % interval {ends}, over: {', '.join(found.over)}")
-    lines.append("regret: median latency of this plan over the smallest median of a measured option, less 1")
-    if verification.target != "latency":
-        lines.append(f"the plan's target is {verification.target}: latency is what it may have given up for that")
-    return Section(
-        title=f"Regret: {human(fraction(found.fraction.value))}", lines=(*lines, *_not_compared(verification))
-    )
-
-
-def _not_compared(verification: Verification) -> tuple[str, ...]:
-    roles = ", ".join(one.role for one in verification.left_out)
-    forbidden = ", ".join(verification.maybe_forbidden)
-    lines = [f"not compared with: {roles}"] if roles else []
-    if forbidden:
-        lines.append(f"not compared with {forbidden}: the plan's limits rule that out")
-    return tuple(lines)
 
 
 def _over_time(chosen: Measurement) -> tuple[Section, ...]:
@@ -224,6 +194,12 @@ def _record(role: str, measurement: Measurement, verification: Verification) -> 
         row |= estimate_record(f"{name}_predicted", "s", predicted)
         row |= estimate_record(f"{name}_measured", "s", measured)
         row[f"{name}_error_fraction"] = relative_error(predicted, measured)
+    for name, unit, target in _JOINED:
+        costs = verification.costs(measurement, target)
+        row |= estimate_record(f"{name}_predicted", unit, measurement.option.cost(target))
+        row |= estimate_record(f"{name}_from_measured_times", unit, None if costs is None else median_estimate(costs))
+    found = verification.target_regret if role == CHOSEN else None
+    row |= estimate_record("regret", "fraction", found.fraction if found is not None and found.over else None)
     return row
 
 
@@ -237,4 +213,6 @@ def _left_out_record(one: LeftOut) -> dict[str, Scalar]:
     }
     for field in FIELD_WORDS:
         row |= estimate_record(f"{field.removesuffix('_s')}_predicted", "s", getattr(one.option.breakdown, field))
+    for name, unit, target in _JOINED:
+        row |= estimate_record(f"{name}_predicted", unit, one.option.cost(target))
     return row

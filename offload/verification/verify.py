@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from offload.artifacts.plan import Option, Party, Plan
@@ -33,10 +34,12 @@ from offload.progress import Progress
 from offload.runtimes.catalogue import runtime_of
 from offload.serving.client import ServerClient
 from offload.serving.embedded import EmbeddedServer
-from offload.serving.link_emulation import LinkEmulator, LinkShape
+from offload.serving.emulated_client import emulated_client
+from offload.serving.link_emulation import LinkShape
 from offload.serving.own_models import OwnModel
 from offload.serving.server import ServeSettings
 from offload.units import format_duration, format_rate
+from offload.verification.charges import flight_of, waiting_of
 from offload.verification.execute import OUTPUT_TOLERANCE, check_outputs, contender, deployed
 from offload.verification.rounds import WINDOW_REQUESTS, Budget, Measured, is_stable, measure
 
@@ -149,6 +152,8 @@ def verify_plan(
         left_out=left_out,
         maybe_forbidden=ruled_out(plan),
         target=plan.target,
+        waiting=waiting_of(plan),
+        flight=flight_of(plan),
         stopped=found.stopped,
         measuring_s=found.measuring_s,
         output_error=max(errors),
@@ -304,15 +309,14 @@ def _connected(
             address = stack.enter_context(
                 EmbeddedServer(threads=threads, settings=ServeSettings(models=_own_models(plan, model)))
             ).address
-        direct = stack.enter_context(ServerClient(address, token=endpoint.token, tls=endpoint.tls_ca))
+        connect = partial(ServerClient, token=endpoint.token, tls=endpoint.tls_ca)
+        direct = stack.enter_context(connect(address))
         direct.check()
         if endpoint.link is None:
             yield direct, direct
             return
         uplink, downlink = endpoint.link
-        emulated = stack.enter_context(LinkEmulator(address, uplink=uplink, downlink=downlink)).address
-        client = ServerClient(emulated, token=endpoint.token, tls=endpoint.tls_ca)
-        yield stack.enter_context(client), direct
+        yield stack.enter_context(emulated_client(direct, connect, uplink=uplink, downlink=downlink)), direct
 
 
 def _drift(party: Party, now_s: Sequence[float]) -> Drift | None:

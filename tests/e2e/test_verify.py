@@ -19,6 +19,7 @@ from offload import api
 from offload.artifacts.breakdown import TIME_FIELDS
 from offload.artifacts.estimate import Estimate
 from offload.artifacts.plan import Option, Plan
+from offload.artifacts.profile import Profile
 from offload.artifacts.verification import Verification
 from offload.artifacts.workspace import Workspace
 from offload.errors import OffloadError, VerdictError
@@ -297,6 +298,28 @@ def test_alternatives_are_measured_in_the_same_rounds(plan_file: Path, workspace
     medians = {role: one.measured["latency_s"].value for role, one in found.by_role().items()}
     assert found.regret.fraction.value == pytest.approx(medians["chosen"] / min(medians.values()) - 1)
     assert Verification.from_json(found.to_json(), source="it") == found
+
+
+def test_a_plan_for_energy_has_its_regret_in_joules(plan_file: Path, workspace: Workspace) -> None:
+    newest = Workspace(plan_file.parent).newest(Profile)
+    assert newest is not None
+    profile = workspace.save(newest[1].model_copy(update={"power_w": 3.0, "idle_power_w": 1.0}), name="small")
+    request = api.PlanRequest(
+        profile=profile, server=str(profile), uplink_bps=10e6, rtt_s=0.002, target="energy", radio="wifi"
+    )
+    plan = api.plan(request, workspace=workspace)
+    found = verify(workspace.save(plan, name="small"), workspace, requests=5, alternatives=3)
+    for measurement in found.by_role().values():
+        option, joules = measurement.option, found.costs(measurement, "energy")
+        assert joules is not None
+        up_j = (0.28317 * 10 + 0.13286) * option.uplink_bytes * 8 / 10e6
+        down_j = (0.13701 * 10 + 0.13286) * option.downlink_bytes * 8 / 10e6
+        for sample, energy_j in zip(measurement.samples, joules, strict=True):
+            waited_j = 1.0 * (sample.latency_s - sample.device_s)
+            assert energy_j == pytest.approx(3.0 * sample.device_s + waited_j + up_j + down_j, rel=1e-6)
+    medians = {role: np.median(found.costs(one, "energy") or ()) for role, one in found.by_role().items()}
+    assert found.target_regret is not None
+    assert found.target_regret.fraction.value == pytest.approx(medians["chosen"] / min(medians.values()) - 1)
 
 
 def test_more_alternatives_than_the_plan_names(plan_file: Path, workspace: Workspace) -> None:

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offload.artifacts import regret as module
-from offload.artifacts.regret import Timed, ratio_of_medians, regret
+from offload.artifacts.regret import Sampled, ratio_of_medians, regret
 
 Values = Sequence[float]
 
 
-def timed(values: Values, *, every: int = 1) -> Timed:
-    return Timed(latency_s=values, rounds=[number * every for number in range(len(values))])
+def sampled(values: Values, *, every: int = 1) -> Sampled:
+    return Sampled(costs=values, rounds=[number * every for number in range(len(values))])
 
 
 def drawn(generator: np.random.Generator, median: float, count: int) -> list[float]:
@@ -32,7 +32,7 @@ latencies = st.lists(st.floats(1e-3, 10), min_size=1, max_size=20)
 def test_the_value_is_that_of_its_definition_and_inside_the_interval(
     chosen: list[float], others: dict[str, list[float]]
 ) -> None:
-    found = regret(timed(chosen), {name: timed(values) for name, values in others.items()})
+    found = regret(sampled(chosen), {name: sampled(values) for name, values in others.items()})
     smallest = min([np.median(chosen), *(np.median(values) for values in others.values())])
     assert found.fraction.value == pytest.approx(np.median(chosen) / smallest - 1)
     assert 0 <= found.fraction.low <= found.fraction.value <= found.fraction.high
@@ -45,13 +45,13 @@ def test_the_value_is_that_of_its_definition_and_inside_the_interval(
 
 
 def test_nothing_to_compare_with() -> None:
-    found = regret(timed([1.0, 2.0]), {})
+    found = regret(sampled([1.0, 2.0]), {})
     assert (found.fraction.value, found.fraction.high, found.best, found.over) == (0, 0, "chosen", ())
 
 
 def test_an_option_without_samples_is_no_option() -> None:
     with pytest.raises(ValueError, match="without samples"):
-        regret(timed([1.0]), {"other": timed([])})
+        regret(sampled([1.0]), {"other": sampled([])})
 
 
 @pytest.mark.parametrize(("values", "counts"), [((1, 2, 3), (1, 0, 2)), ((1, 2, 3, 4), (1, 1, 1, 1)), ((5,), (3,))])
@@ -67,14 +67,14 @@ def test_the_bootstrap_draws_whole_rounds() -> None:
         np.median([chosen[i] for i in draw]) / np.median([other[i] for i in draw])
         for draw in itertools.product(range(3), repeat=3)
     }
-    assert set(module._ratios(timed(chosen), timed(other))) == possible
+    assert set(module._ratios(sampled(chosen), sampled(other))) == possible
 
 
 def test_rounds_of_one_option_only_are_drawn_apart() -> None:
-    one = Timed(latency_s=[1.0, 1.0, 7.0, 7.0], rounds=[0, 0, 1, 2])
-    other = Timed(latency_s=[2.0], rounds=[0])
+    one = Sampled(costs=[1.0, 1.0, 7.0, 7.0], rounds=[0, 0, 1, 2])
+    other = Sampled(costs=[2.0], rounds=[0])
     assert set(module._ratios(one, other)) == {2.0}
-    apart = Timed(latency_s=[2.0], rounds=[9])
+    apart = Sampled(costs=[2.0], rounds=[9])
     assert set(module._ratios(one, apart)) == {0.5, 2.0, 3.5}
 
 
@@ -82,8 +82,8 @@ def test_what_slows_a_round_slows_both_and_cancels() -> None:
     generator = np.random.default_rng(1)
     weather = 1 + generator.random(40)
     chosen, other = [float(each) for each in weather * 1.02], [float(each) for each in weather]
-    paired = ratio_of_medians(timed(chosen), timed(other))
-    apart = ratio_of_medians(timed(chosen), Timed(latency_s=other, rounds=range(100, 140)))
+    paired = ratio_of_medians(sampled(chosen), sampled(other))
+    apart = ratio_of_medians(sampled(chosen), Sampled(costs=other, rounds=range(100, 140)))
     assert (paired.low, paired.high) == (pytest.approx(1.02), pytest.approx(1.02))
     assert apart.low < 1 < apart.high
 
@@ -91,11 +91,11 @@ def test_what_slows_a_round_slows_both_and_cancels() -> None:
 def test_a_real_difference_is_established_and_chance_is_not() -> None:
     generator = np.random.default_rng(2)
     base = drawn(generator, 0.100, 60)
-    real = regret(timed(base), {"faster": timed(drawn(generator, 0.090, 60)), "slower": timed([3.0] * 3)})
+    real = regret(sampled(base), {"faster": sampled(drawn(generator, 0.090, 60)), "slower": sampled([3.0] * 3)})
     assert real.established
     assert real.best == "faster"
     assert real.fraction.low < 1 / 0.9 - 1 < real.fraction.high
-    alone = regret(timed(base), {"slower": timed([3.0] * 3)})
+    alone = regret(sampled(base), {"slower": sampled([3.0] * 3)})
     assert (alone.best, alone.fraction.value, alone.fraction.high) == ("chosen", 0, 0)
 
 
@@ -105,9 +105,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say(monkeypatch: pytest.Monke
     generator = np.random.default_rng(3)
     false_alarms = held = 0
     for _ in range(60):
-        same = {str(number): timed(drawn(generator, 1.0, 15)) for number in range(5)}
-        false_alarms += regret(timed(drawn(generator, 1.0, 15)), same).established
-        known = regret(timed(drawn(generator, 1.1, 15)), same).fraction
+        same = {str(number): sampled(drawn(generator, 1.0, 15)) for number in range(5)}
+        false_alarms += regret(sampled(drawn(generator, 1.0, 15)), same).established
+        known = regret(sampled(drawn(generator, 1.1, 15)), same).fraction
         held += known.low <= 0.1 <= known.high
     assert false_alarms <= 6
     assert held >= 54
@@ -115,8 +115,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say(monkeypatch: pytest.Monke
 
 def test_more_comparisons_make_wider_intervals() -> None:
     generator = np.random.default_rng(4)
-    chosen, other = timed(drawn(generator, 1.05, 30)), timed(drawn(generator, 1.0, 30))
-    slow = {str(number): timed([9.0] * 3) for number in range(8)}
+    chosen, other = sampled(drawn(generator, 1.05, 30)), sampled(drawn(generator, 1.0, 30))
+    slow = {str(number): sampled([9.0] * 3) for number in range(8)}
     alone, among = regret(chosen, {"other": other}), regret(chosen, {"other": other, **slow})
     assert among.fraction.value == alone.fraction.value
     assert among.fraction.low <= alone.fraction.low
