@@ -65,9 +65,9 @@ def test_closed_medians_sum_to_the_whole_and_stay_positive(
 
 
 def test_dirty_rounds_are_left_out_of_summaries() -> None:
-    profile = closed([0.010], [1], whole_s=0.010)
-    whole = (0.010, 0.5, 0.010, 0.5, 0.5)
-    dirty = Profile.model_validate(profile.model_dump() | {"whole_s": whole, "dirty_rounds": (1, 3, 4)})
+    profile = closed([0.010], [1], whole_s=0.010, rounds=7)
+    whole = (0.010, 0.5, 0.010, 0.5, 0.5, 0.5, 0.010)
+    dirty = Profile.model_validate(profile.model_dump() | {"whole_s": whole, "dirty_rounds": (1, 3, 4, 5)})
     assert dirty.whole.value == pytest.approx(0.010)
 
 
