@@ -136,7 +136,7 @@ def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress
     if measured.stopped == "interrupted":
         return measured
     try:
-        return measured.model_copy(update={"protocol": measure_protocol()})
+        return measured.model_copy(update={"protocol": measure_protocol(measured.whole.value)})
     except KeyboardInterrupt:
         return measured.model_copy(update={"stopped": "interrupted"})
 

@@ -27,6 +27,8 @@ PROBE_UP = "offload-probe-up"
 PROBE_DOWN = "offload-probe-down"
 PROFILE = "offload-profile"
 MODELS = "offload-models"
+MAX_WAIT_S = 1.0
+"""The longest that a probe waits before it answers."""
 MAX_PROBE_BYTES = 256 * 1024**2
 """The largest answer of `offload-probe-down`."""
 _LOADING_S = 100.0
@@ -46,25 +48,38 @@ class Ping:
         return {}
 
 
+_WAIT = TensorSpec(name="wait_s", datatype="FP64", shape=(1,), optional=True)
+"""Seconds to wait before answering, as a model computes: an answer takes longer to a client that has waited for it."""
+
+
+def _wait(inputs: Mapping[str, Array], cancelled: threading.Event) -> None:
+    if "wait_s" in inputs:
+        seconds = float(inputs["wait_s"][0])
+        if not 0 <= seconds <= MAX_WAIT_S:
+            raise invalid(f"wait_s must be between 0 and {MAX_WAIT_S:g}, got {seconds:g}")
+        cancelled.wait(seconds)
+
+
 class ProbeUp:
-    """Takes `payload` (UINT8 [-1]), answers its size as `count` (INT64 [1])."""
+    """Takes `payload` (UINT8 [-1]) and maybe `wait_s` (FP64 [1]), answers the payload's size as `count` (INT64 [1])."""
 
     platform = "offload"
     exclusive = False
-    inputs = (TensorSpec(name="payload", datatype="UINT8", shape=(-1,)),)
+    inputs = (TensorSpec(name="payload", datatype="UINT8", shape=(-1,)), _WAIT)
     outputs = (TensorSpec(name="count", datatype="INT64", shape=(1,)),)
 
     def infer(self, inputs: Mapping[str, Array], cancelled: threading.Event) -> Mapping[str, Array]:
         """The size of the payload, bytes."""
+        _wait(inputs, cancelled)
         return {"count": np.array([inputs["payload"].size], np.int64)}
 
 
 class ProbeDown:
-    """Takes `count` (INT64 [1]), answers that many bytes as `payload` (UINT8 [count])."""
+    """Takes `count` (INT64 [1]) and maybe `wait_s` (FP64 [1]), answers as many bytes as `payload` (UINT8 [count])."""
 
     platform = "offload"
     exclusive = False
-    inputs = (TensorSpec(name="count", datatype="INT64", shape=(1,)),)
+    inputs = (TensorSpec(name="count", datatype="INT64", shape=(1,)), _WAIT)
     outputs = (TensorSpec(name="payload", datatype="UINT8", shape=(-1,)),)
 
     def infer(self, inputs: Mapping[str, Array], cancelled: threading.Event) -> Mapping[str, Array]:
@@ -72,6 +87,7 @@ class ProbeDown:
         count = int(inputs["count"][0])
         if not 0 <= count <= MAX_PROBE_BYTES:
             raise invalid(f"count must be between 0 and {MAX_PROBE_BYTES}, got {count}")
+        _wait(inputs, cancelled)
         return {"payload": np.zeros(count, np.uint8)}
 
 

@@ -147,7 +147,7 @@ def test_profile_reads_the_meter_that_fits(workspace: Workspace, monkeypatch: py
         return None if name == "none" else ClockMeter()
 
     monkeypatch.setattr(choose, "open_meter", open_meter)
-    monkeypatch.setattr(protocol_cost, "measure_protocol", lambda: ())
+    monkeypatch.setattr(protocol_cost, "measure_protocol", lambda _: ())
     profile = api.profile(request(), workspace=workspace)
     assert profile.energy_source == "counter"
     declared = api.profile(request(power_w=5.0, idle_power_w=1.0), workspace=workspace)

@@ -62,7 +62,7 @@ def model_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def plan_file(folders: Path, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(protocol_cost, "measure_protocol", lambda: ())
+    monkeypatch.setattr(protocol_cost, "measure_protocol", lambda _: ())
     workspace = Workspace(tmp_path / "plans")
     profile = api.profile(
         api.ProfileRequest(model=str(model_file), threads=1, max_time_s=1.0, precision=0.5), workspace=workspace
@@ -131,7 +131,7 @@ def test_an_interrupt_in_the_middle_of_a_round_keeps_the_rounds_before_it(
 def test_an_interrupt_while_the_protocol_is_measured_keeps_the_profile(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def press() -> Any:
+    def press(_: float) -> Any:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(protocol_cost, "measure_protocol", press)

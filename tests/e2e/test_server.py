@@ -92,6 +92,22 @@ def test_probes_are_capped(client: ServerClient, count: int) -> None:
         client.infer("offload-probe-down", {"count": np.array([count], np.int64)})
 
 
+@pytest.mark.parametrize(
+    ("name", "feeds"),
+    [
+        ("offload-probe-up", {"payload": np.ones(8, np.uint8)}),
+        ("offload-probe-down", {"count": np.array([8], np.int64)}),
+    ],
+)
+def test_probes_wait_as_a_model_computes(client: ServerClient, name: str, feeds: dict[str, np.ndarray]) -> None:
+    result = client.infer(name, {**feeds, "wait_s": np.array([0.05])})
+    assert result.server is not None
+    assert result.server.compute_infer_ns >= 50e6
+    for seconds in (-0.1, 1.5, np.nan):
+        with pytest.raises(ServerError, match="wait_s must be between 0 and 1"):
+            client.infer(name, {**feeds, "wait_s": np.array([seconds])})
+
+
 def test_tensors_that_cannot_be_sent_are_an_error(client: ServerClient) -> None:
     with pytest.raises(OffloadError, match="complex128"):
         client.infer("offload-ping", {"x": np.zeros(1, np.complex128)})
