@@ -25,7 +25,8 @@ from offload.artifacts.profile import ModelIdentity, Profile
 from offload.graph.cuts import prefix_cuts
 from offload.models.load import LoadedModel, load_model
 from offload.planners.costs import compute_time, tears_kernel
-from offload.profilers.layers import PAUSE_S, profile_model, random_feeds
+from offload.profilers.layers import profile_model, random_feeds
+from offload.profilers.rests import PAUSE_S
 from offload.runtimes.onnxruntime import OnnxRuntime
 from tests.light_models import LIGHT_MODELS, light_model_path
 

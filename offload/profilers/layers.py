@@ -21,7 +21,7 @@ from offload.models.loaded import LoadedModel
 from offload.profilers.divided import divided_runs
 from offload.profilers.instruments import InstrumentedSession, instrumented
 from offload.profilers.reference import ReferenceKernel, dirty_rounds, waited_s
-from offload.profilers.rests import PAUSE_S as PAUSE_S
+from offload.profilers.rests import PAUSE_S
 from offload.progress import NullProgress, Progress
 from offload.runtimes.base import Runtime
 

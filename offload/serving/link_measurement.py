@@ -17,7 +17,7 @@ import numpy as np
 
 from offload.artifacts.link import Direction, LinkProfile, RttSample, TransferSample, fit_one_way
 from offload.errors import OffloadError
-from offload.profilers.layers import PAUSE_S
+from offload.profilers.rests import PAUSE_S
 from offload.progress import Progress
 from offload.serving.builtin_models import PING
 from offload.serving.client import ServerClient

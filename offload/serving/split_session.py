@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from offload.artifacts.verification import RequestSample
 from offload.graph.cuts import Cut
-from offload.profilers.layers import PAUSE_S
 from offload.profilers.reference import waited_s
+from offload.profilers.rests import PAUSE_S
 from offload.serving.client import ServerClient
 from offload.serving.timing import ClockOffset, InferResult, ModelCounts
 

@@ -18,7 +18,7 @@ from offload.graph.cuts import make_cut
 from offload.graph.model_graph import ModelGraph
 from offload.models.loaded import LoadedModel
 from offload.models.segments import OnnxSegment
-from offload.profilers.layers import PAUSE_S
+from offload.profilers.rests import PAUSE_S
 from offload.runtimes.base import Runtime
 from offload.serving.client import ServerClient
 from offload.serving.split_session import SplitSession

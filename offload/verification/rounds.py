@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from offload.artifacts.verification import RequestSample, Stop
-from offload.profilers.layers import PAUSE_S
+from offload.profilers.rests import PAUSE_S
 from offload.progress import Progress
 
 LEAST = 3

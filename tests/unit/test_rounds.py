@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offload.artifacts.verification import RequestSample
-from offload.profilers.layers import PAUSE_S
+from offload.profilers.rests import PAUSE_S
 from offload.progress import NullProgress
 from offload.verification.rounds import Budget, Contender, Measured, is_stable, measure
 
