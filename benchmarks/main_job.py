@@ -53,7 +53,7 @@ RATES = ("450mbps", "100mbps", "20mbps", "5mbps")
 SLOWDOWNS = (1.0, 2.0, 8.0, 30.0)
 RTT_S = 0.004
 TRIES = 2
-PROFILE_S = 30.0
+PROFILE_S = 60.0
 COLUMNS = (
     *("network", "device", "link", "chosen", "sends", "predicted", "95 % interval", "measured", "error", "corrected"),
     *("drift", "verdict", "tries", "requests", "regret", "95 % interval", "best measured", "not measured"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from offload.runtimes.base import Array, Session
 
 _CUTS = 4
-_FEWEST_ROUNDS, _MOST_ROUNDS = 3, 15
+_FEWEST_ROUNDS, _MOST_ROUNDS = 3, 7
 
 
 def divided_runs(

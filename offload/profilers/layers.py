@@ -32,7 +32,7 @@ _WARM_UP_RUNS = 3
 _ROUNDS_A_TAKE = 3
 _LOADING_SHARE = 0.2
 """Loading the model again and again may take this share of the time cap."""
-_DIVIDING_SHARE = 0.2
+_DIVIDING_SHARE = 0.1
 """Running the model in two parts may take this share of the time cap on top of it."""
 _MIN_ROUNDS = 15
 _MAX_ROUNDS = 400
