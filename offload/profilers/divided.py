@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from offload.artifacts.dividing import DividedRuns
@@ -50,12 +49,13 @@ def divided_runs(
         return ()
     found = []
     progress.start("dividing", len(cuts))
-    with suppress(KeyboardInterrupt):  # what is finished counts
+    try:
         whole = runtime.load(model.whole, threads=threads)
         for cut in cuts:
             found.append(_runs(cut, whole, model, runtime, feeds, threads=threads, rounds=rounds))
             progress.advance()
-    progress.finish()
+    finally:
+        progress.finish()
     return tuple(found)
 
 

@@ -117,15 +117,11 @@ def profile_model(
     )
     if stopped == "interrupted" or profile.runtime.compiled:  # each part would be compiled anew
         return profile
-    divided = divided_runs(
-        profile,
-        model,
-        runtime,
-        feeds,
-        threads=threads,
-        budget_s=_DIVIDING_SHARE * max_time_s,
-        progress=progress,
-    )
+    budget_s = _DIVIDING_SHARE * max_time_s
+    try:
+        divided = divided_runs(profile, model, runtime, feeds, threads=threads, budget_s=budget_s, progress=progress)
+    except KeyboardInterrupt:
+        return profile.model_copy(update={"stopped": "interrupted"})
     return profile.model_copy(update={"divided": divided})
 
 

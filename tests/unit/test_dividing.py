@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 
 from offload.artifacts.dividing import DividedRuns, DividingCosts, dividing_costs
+from offload.artifacts.profile import ModelIdentity, Profile
 from offload.errors import OffloadError
 from offload.graph.cuts import make_cut
-from offload.planners.costs import compute_energy, compute_time, predict
+from offload.models.load import load_torch_model
+from offload.models.loaded import LoadedModel
+from offload.planners.costs import compute_energy, compute_time, predict, tears_kernel
+from offload.profilers import layers
+from offload.profilers.layers import profile_model
+from offload.reports.profile_warnings import profile_warnings
+from offload.runtimes.torch import TorchRuntime
 from tests import synthetic
 
 WHOLE_S = 0.010
@@ -97,3 +104,42 @@ def test_runs_that_cannot_be_are_refused(layers: tuple[int, ...], count: int, me
     text = fused.model_copy(update={"divided": (run,)}).to_json()
     with pytest.raises(OffloadError, match=message):
         type(fused).from_json(text, source="a test")
+
+
+@pytest.fixture(scope="module")
+def branching() -> LoadedModel:
+    return load_torch_model("tests.tiny_torch:branches", inputs={"x": (16, 8)})
+
+
+def profiled(model: LoadedModel, max_time_s: float) -> Profile:
+    identity = ModelIdentity(
+        spec=model.spec, name=model.name, hash=model.hash, batch=model.batch, precision=model.precision,
+        weights=model.weights, untrained=True, inputs={}, weights_file=None,
+    )  # fmt: skip
+    return profile_model(model, TorchRuntime(), identity, threads=1, precision=0.5, max_time_s=max_time_s)
+
+
+def test_a_profile_runs_the_model_in_two_parts(branching: LoadedModel) -> None:
+    profile = profiled(branching, 20.0)
+    assert profile.divided
+    for run in profile.divided:
+        cut = make_cut(profile.graph, run.device_layers)
+        assert not tears_kernel(profile, cut)
+        assert len(run.whole_s) >= 3
+    assert Profile.from_json(profile.to_json(), source="the same").dividing == profile.dividing
+
+
+def test_without_time_for_it_the_profile_says_so(branching: LoadedModel) -> None:
+    profile = profiled(branching, 0.5)
+    assert profile.divided == ()
+    assert any("dividing the model" in line for line in profile_warnings(profile))
+
+
+def test_an_interrupt_meanwhile_keeps_the_times(branching: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(*_: object, **__: object) -> tuple[DividedRuns, ...]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(layers, "divided_runs", press)
+    profile = profiled(branching, 20.0)
+    assert profile.stopped == "interrupted"
+    assert profile.whole.value > 0
