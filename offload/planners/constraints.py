@@ -128,7 +128,7 @@ def infeasible(limits: Sequence[Limit], table: CutTable, *, which: str) -> Verdi
         scope = which if len(limits) == 1 else f"{which} within the other limits"
         return verdict([(limits[number], least)], which=scope)
     alone = [(limit, float(each.min())) for limit, each, ok in zip(limits, values, met, strict=True) if not ok.any()]
-    return verdict(alone, which=which) if alone else _contradicting(limits)
+    return verdict(alone, which=which) if alone else _contradicting(limits, which)
 
 
 def verdict(short: Sequence[tuple[Limit, float]], *, which: str) -> VerdictError:
@@ -143,10 +143,10 @@ def verdict(short: Sequence[tuple[Limit, float]], *, which: str) -> VerdictError
     return VerdictError("; ".join(said), hint=f"loosen {options}{faster}")
 
 
-def _contradicting(limits: Sequence[Limit]) -> VerdictError:
-    options = ", ".join(limit.option for limit in limits)
+def _contradicting(limits: Sequence[Limit], which: str) -> VerdictError:
+    options, cut = ", ".join(limit.option for limit in limits), which.removeprefix("any ")
     return VerdictError(
-        f"no cut keeps to {options} together, though some cut keeps to each",
+        f"no {cut} keeps to {options} together, though some {cut} keeps to each",
         hint="loosen more than one of them, or plan for a faster link or server",
     )
 
