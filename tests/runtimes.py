@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 
 import ml_dtypes  # noqa: F401  gives NumPy the dtype bfloat16
 import numpy as np
@@ -85,7 +86,7 @@ class RuntimeContract(ABC):
         return onnx_arithmetic()
 
     def load(self, name: str) -> LoadedModel:
-        """A built-in network, small."""
+        """A built-in network, small where that takes no export of its own."""
         return load_torch_model(name, inputs={"": NETWORKS[name]}, precision=self.precision)
 
     @pytest.mark.parametrize("threads", [1, 2])
@@ -152,6 +153,10 @@ class RuntimeContract(ABC):
 class OnnxContract(RuntimeContract):
     """Of a runtime that takes ONNX."""
 
+    @pytest.fixture(autouse=True)
+    def exports(self, cache: Path) -> None:
+        self.cache = cache
+
     def arithmetic(self) -> Segment:
         return onnx_arithmetic()
 
@@ -159,4 +164,4 @@ class OnnxContract(RuntimeContract):
         return torch_arithmetic()
 
     def load(self, name: str) -> LoadedModel:
-        return load_model(name, inputs={"": NETWORKS[name]})
+        return load_model(name, cache=self.cache)

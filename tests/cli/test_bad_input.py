@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 from onnx import TensorProto
 
 from offload.artifacts.workspace import write_artifact
+from offload.cli.main import main
 from offload.serving.embedded import EmbeddedServer
 from offload.serving.server import ServeSettings
 from offload.serving.upload import UploadLimits
@@ -163,13 +165,17 @@ def test_energy_that_cannot_be_told(run: Run, tmp_path: Path) -> None:
             assert remedy in outcome.hint
 
 
-@pytest.fixture
-def plan_of_a_file(run: Run, tmp_path: Path) -> Path:
-    """A plan for a model in a file, made by the command line."""
-    model, profile, plan = tmp_path / "net.onnx", tmp_path / "profile.json", tmp_path / "plan.json"
+@pytest.fixture(scope="module")
+def plan_of_a_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plan for a model in a file, made by the command line; the model and its profile lie beside it."""
+    folder = tmp_path_factory.mktemp("planned")
+    model, profile, plan = folder / "net.onnx", folder / "profile.json", folder / "plan.json"
     model.write_bytes(serving_models.scale())
-    assert run("profile", str(model), *QUICK, "-o", str(profile)).code == 0
-    assert run("plan", "--profile", str(profile), "--server", str(profile), "--bw", "1mbps", "-o", str(plan)).code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OFFLOAD_HOME", str(folder / "home"))
+        assert main(["profile", str(model), *QUICK, "-o", str(profile)]) == 0
+        sides = ("--profile", str(profile), "--server", str(profile))
+        assert main(["plan", *sides, "--bw", "1mbps", "-o", str(plan)]) == 0
     return plan
 
 
@@ -189,8 +195,12 @@ def test_plans_that_cannot_be_executed(run: Run, plan_of_a_file: Path, tmp_path:
 
 
 def test_a_plan_for_a_model_that_has_changed(run: Run, plan_of_a_file: Path, tmp_path: Path) -> None:
-    (tmp_path / "net.onnx").write_bytes(serving_models.scale(factor=3.0))
-    outcome = run("verify", str(plan_of_a_file))
+    folder = shutil.copytree(plan_of_a_file.parent, tmp_path / "changed")
+    plan = json.loads(plan_of_a_file.read_text())
+    plan["model"]["spec"] = str(folder / "net.onnx")
+    (folder / "plan.json").write_text(json.dumps(plan))
+    (folder / "net.onnx").write_bytes(serving_models.scale(factor=3.0))
+    outcome = run("verify", str(folder / "plan.json"))
     assert "net had the content" in refused(outcome)
     assert "profile and plan again" in outcome.hint
 
@@ -218,8 +228,8 @@ def test_a_port_in_use(run: Run, taken: int) -> None:
     assert "--port" in outcome.hint
 
 
-def test_a_server_that_is_not_there(run: Run, plan_of_a_file: Path, tmp_path: Path) -> None:
-    model, profile = str(tmp_path / "net.onnx"), str(tmp_path / "profile.json")
+def test_a_server_that_is_not_there(run: Run, plan_of_a_file: Path) -> None:
+    model, profile = (str(plan_of_a_file.with_name(name)) for name in ("net.onnx", "profile.json"))
     for arguments in (
         ("profile", model, "--on", "127.0.0.1:9"),
         ("plan", "--profile", profile, "--bw", "1mbps", "--server", "127.0.0.1:9"),

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.cli.conftest import Run
 
-QUICK = ("--threads", "1", "--max-time", "2s", "--precision", "20%")
+QUICK = ("--threads", "1", "--max-time", "1s", "--precision", "20%")
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from offload.artifacts.profile import Profile
 from offload.artifacts.workspace import Workspace
 from offload.errors import OffloadError
 
-SHAPE = (1, 3, 32, 32)
-
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
@@ -22,10 +20,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def profile_file(workspace: Workspace) -> Path:
-    request = api.ProfileRequest(
-        model="mobilenet_v2", inputs={"": SHAPE}, runtime="torch", threads=1, max_time_s=1.5, meter="none"
-    )
-    return workspace.save(api.profile(request, workspace=workspace), name="mobilenet_v2")
+    request = api.ProfileRequest(model="mnist", runtime="torch", threads=1, max_time_s=1.0, meter="none")
+    return workspace.save(api.profile(request, workspace=workspace), name="mnist")
 
 
 @pytest.fixture(scope="module")
@@ -62,5 +58,5 @@ def test_a_torch_plan_is_executed_by_an_embedded_server_that_has_the_model(works
 def test_a_plan_of_other_content_is_not_executed(workspace: Workspace, plan: Plan) -> None:
     other = plan.model_copy(update={"model": plan.model.__class__(**{**vars(plan.model), "precision": "bf16"})})
     path = workspace.save(other, name="other")
-    with pytest.raises(OffloadError, match="mobilenet_v2 had the content"):
+    with pytest.raises(OffloadError, match="mnist had the content"):
         api.verify(api.VerifyRequest(plan=path, requests=2, alternatives=0), workspace=workspace)

@@ -294,61 +294,59 @@ def test_weights_are_seeded_and_outputs_alive(name: str) -> None:
 
 
 def test_hash_is_the_same_in_another_process(cache: Path) -> None:
-    code = "from offload.models.load import load_model; print(load_model('mobilenet_v2').hash)"
+    code = "from offload.models.load import load_model; print(load_model('resnet18').hash)"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert other.stdout.strip() == load_model("mobilenet_v2", cache=cache).hash
+    assert other.stdout.strip() == load_model("resnet18", cache=cache).hash
     assert other.stderr == ""
 
 
 def test_batch_and_input_shape(cache: Path) -> None:
-    model = load_model("mobilenet_v2", batch=3, inputs={"": (1, 3, 96, 96)}, cache=cache)
+    model = load_model("resnet18", batch=3, inputs={"": (1, 3, 64, 64)}, cache=cache)
     assert model.batch == 3
     assert model.graph.tensor_by_name["output"].shape == (3, 1000)
     with pytest.raises(OffloadError, match="no input 'data'"):
-        load_model("mobilenet_v2", inputs={"data": (1, 3, 96, 96)})
+        load_model("resnet18", inputs={"data": (1, 3, 64, 64)})
     with pytest.raises(OffloadError, match="does not run on inputs of these shapes"):
-        load_model("mobilenet_v2", inputs={"input": (1, 4, 96, 96)})
+        load_model("resnet18", inputs={"input": (1, 4, 64, 64)})
     with pytest.raises(OffloadError, match="batch of 0"):
-        load_model("mobilenet_v2", batch=0)
+        load_model("resnet18", batch=0)
 
 
 def test_cache_is_used_and_damage_is_mended(tmp_path: Path) -> None:
-    small = {"input": (1, 3, 32, 32)}
-    first = load_model("mobilenet_v2", inputs=small, cache=tmp_path)
+    first = load_model("mnist", cache=tmp_path)
     (kept,) = tmp_path.iterdir()
     assert kept.suffix == ".onnx"
     onnx.checker.check_model(str(kept))
     stamp = kept.stat().st_mtime_ns
-    assert load_model("mobilenet_v2", inputs=small, cache=tmp_path).hash == first.hash
+    assert load_model("mnist", cache=tmp_path).hash == first.hash
     assert kept.stat().st_mtime_ns == stamp
     kept.write_bytes(kept.read_bytes()[:-100])
-    assert load_model("mobilenet_v2", inputs=small, cache=tmp_path).hash == first.hash
+    assert load_model("mnist", cache=tmp_path).hash == first.hash
     (mended,) = tmp_path.iterdir()
     assert mended.read_bytes() == first.onnx
 
 
 def test_weights_from_a_file(tmp_path: Path) -> None:
-    small = {"input": (1, 3, 32, 32)}
-    module = CATALOGUE["mobilenet_v2"].build()
+    module = CATALOGUE["mnist"].build()
     initialise(module, seed=7)
     state = {key: value.contiguous() for key, value in module.state_dict().items()}
     path = tmp_path / "weights.safetensors"
     save_file(state, path)
-    model = load_model("mobilenet_v2", inputs=small, weights=path, cache=tmp_path / "cache")
+    model = load_model("mnist", weights=path, cache=tmp_path / "cache")
     assert not model.untrained
     assert model.weights == str(path)
-    assert model.hash != load_model("mobilenet_v2", inputs=small, cache=tmp_path / "cache").hash
+    assert model.hash != load_model("mnist", cache=tmp_path / "cache").hash
 
     def refusal() -> str:
         with pytest.raises(OffloadError) as caught:
-            load_model("mobilenet_v2", inputs=small, weights=path, cache=tmp_path / "cache")
+            load_model("mnist", weights=path, cache=tmp_path / "cache")
         return caught.value.message
 
-    lost = state.pop("classifier.1.bias")
+    lost = state.pop("ip2.bias")
     save_file(state | {"head.bias": lost}, path)
-    assert "lacks classifier.1.bias and has unknown head.bias" in refusal()
-    save_file(state | {"classifier.1.bias": lost[:10].clone()}, path)
-    assert "classifier.1.bias has shape (10,), the network's is (1000,)" in refusal()
+    assert "lacks ip2.bias and has unknown head.bias" in refusal()
+    save_file(state | {"ip2.bias": lost[:4].clone()}, path)
+    assert "ip2.bias has shape (4,), the network's is (10,)" in refusal()
     path.write_bytes(b"not tensors")
     assert "not a safetensors file" in refusal()
     path.unlink()

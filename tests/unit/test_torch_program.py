@@ -7,6 +7,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,11 +165,11 @@ def test_between_two_recurrent_layers_is_a_cut() -> None:
 
 
 @pytest.mark.parametrize("name", ["mnist", "gru_tagger"])
-def test_flops_are_those_of_the_same_network_in_onnx(name: str) -> None:
+def test_flops_are_those_of_the_same_network_in_onnx(name: str, cache: Path) -> None:
     weighted = ("conv", "linear", "matmul", "attention", "recurrent", "local")
     in_torch, in_onnx = (
         sum(layer.flops for layer in model.graph.layers if layer.kind in weighted)
-        for model in (load_torch_model(name), load_model(name))
+        for model in (load_torch_model(name), load_model(name, cache=cache))
     )
     assert in_torch == pytest.approx(in_onnx, rel=0.001)
 
