@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from offload.artifacts.base import MOST, Artifact, Count, Positive, Seconds
 from offload.artifacts.breakdown import Breakdown
@@ -157,7 +157,7 @@ class Plan(Artifact):
         legal_cuts: How many cuts there are; None when they are too many to count.
         bound: No cut costs less than this, in the target's unit; None when not known.
         notes: How the answer was found.
-        policy: Which option is best at which bandwidth and load.
+        policy: Which cut is best at which bandwidth and load; None in a plan of an earlier version.
         paper_energy: Whether only the paper's two terms of energy were charged: computing and sending.
         limits: What the plan had to keep to.
         ruled_out: Which of device-only and server-only do not keep to the limits; they are shown all the same.
@@ -201,6 +201,12 @@ class Plan(Artifact):
     battery_j: Positive | None = None
     requests_per_charge: Estimate | None = None
     cold_start: ColdStart | None = None
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _without_ranges_alone(cls, document: object) -> object:
+        """Leave out what an earlier version wrote, ranges without choices: the plan holds without them."""
+        return None if isinstance(document, dict) and "choices" not in document else document
 
     @property
     def offloads(self) -> bool:

@@ -92,7 +92,7 @@ def make_plan(
         legal_cuts=ranking.legal_cuts,
         bound=ranking.bound,
         notes=(*ranking.notes, *(front.notes if front else ())),
-        policy=policy(problem),
+        policy=policy(problem, tried=[frozenset(option.device_layers) for option in ranking.options]),
         warnings=(*warnings, *_warnings(problem)),
         paper_energy=problem.paper_energy,
         limits=_limits(problem),

@@ -1,30 +1,33 @@
 """Where the answer changes: the best cut as a function of the uplink's rate and of the server's load.
 
-Each cut's latency, and its energy as far as the radio's fit reaches, is a line in the seconds a bit takes and a line
-in the load. The best over all cuts is their lower envelope. Where the legal cuts can be visited, the envelope is swept
-from one end to the other, and the limits of a cut end with it; where not, Eisner and Severance's search (JACM 1976)
-finds every break of the envelope with two least cuts for each.
+A policy carries every cut that is best somewhere with what it costs as a function of the two, so that the best at any
+point is the least of few sums. A latency, and an energy as far as the radio's fit reaches, is a plane in the seconds a
+bit takes and in the load: the best over all cuts is their lower envelope. Throughput and limits are no envelope of
+planes; there the legal cuts are visited. The ranges that people read are drawn from the same sums.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from offload.artifacts.policy import FASTEST_BPS, HEAVIEST_LOAD, LIGHTEST_LOAD, SLOWEST_BPS, Policy, PolicyRow
+from offload.artifacts.policy import Choice, Policy, PolicyRow, Terms, runs
 from offload.graph.cuts import make_cut
-from offload.graph.model_graph import ModelGraph
 from offload.planners.base import Problem
-from offload.planners.constraints import limits_of
+from offload.planners.constraints import limits_of, within
 from offload.planners.costs import linear_costs
-from offload.planners.ideals import CutTable, legal_cuts, table_of
-from offload.planners.legality import legality
+from offload.planners.covering import Figures, useful
+from offload.planners.envelope import Envelope, Plane, Point
+from offload.planners.ideals import MOST_CUTS, CutTable, legal_cuts, table_of
+from offload.planners.legality import Legality, legality
+from offload.planners.mincut import prefixes
 from offload.planners.network import CutNetwork
-from offload.planners.objective import combined
+from offload.planners.parametric import Formula, Region, at_point, limit_formulas, objective_formulas, region_of
+from offload.planners.sweep import Line, sweep
 from offload.planners.words import describe
 
 if TYPE_CHECKING:
@@ -33,169 +36,244 @@ if TYPE_CHECKING:
 
 LOADS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 """Server loads at which the thresholds in bandwidth are worked out, besides the problem's own."""
-_MOST_ARCS = 20_000
-_FIXED = "the downlink stays as it is while the uplink or the load changes"
+MOST_CHOICES = 300
+"""Cuts that a policy holds at most."""
+_WORK = 300_000
+"""Arcs of the network times least cuts that a search takes."""
 _ROUNDING = 1e-12
+_FIXED = "the downlink stays as it is while the uplink or the load changes"
 
 
-def policy(problem: Problem, *, loads: Sequence[float] = LOADS) -> Policy:
-    """The ranges of uplink rate and server load in which each cut is best.
+def policy(problem: Problem, *, loads: Sequence[float] = LOADS, tried: Sequence[frozenset[int]] = ()) -> Policy:
+    """The best cut at every uplink rate and server load.
 
     The downlink, the round trip and the device stay as the problem has them.
+
+    Args:
+        problem: The problem; its own load and rate are among those looked at.
+        loads: Where ranges of rates are worked out, besides the problem's own load.
+        tried: Cuts known already, the best first, as layers on the device; looked at where not all can be.
 
     Raises:
         OffloadError: pins and privacy contradict one another.
     """
-    if problem.target == "throughput":
-        return Policy(notes=("thresholds are worked out for latency and energy, not for throughput",))
-    legal = legality(problem)
-    table = legal_cuts(legal)
-    if table is None and problem.constraints.bounded:
-        return Policy(notes=("there are too many legal cuts to work out thresholds under limits",))
-    if table is not None:
-        pieces: _Pieces = partial(_visited, table)
-    else:
-        network = CutNetwork(legal)
-        if network.arcs > _MOST_ARCS:
-            return Policy(notes=(f"a model of {len(legal.block_of):,} layers is too large to work out thresholds",))
-        pieces = partial(_searched, network, legal.graph)
+    region = region_of(problem)
+    found = _found(problem, region, tried)
     wanted = sorted({*loads, problem.server_load})
-    rows = [row for load in wanted for row in _along_uplink(dataclasses.replace(problem, server_load=load), pieces)]
-    return Policy(by_uplink=tuple(rows), by_load=tuple(_along_load(problem, pieces)), notes=(_FIXED,))
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A range of a parameter, as fractions of the range looked at, in which one cut is best."""
-
-    start: float
-    end: float
-    device: frozenset[int]
-
-
-_Pieces = Callable[[Problem, Problem], list[_Piece]]
-"""Finds the pieces from one problem to another that differs in one parameter and costs at least as much everywhere."""
-
-
-def _along_uplink(problem: Problem, pieces: _Pieces) -> Iterator[PolicyRow]:
-    """The rows at the problem's load, slowest uplink first."""
     rate = problem.link.uplink_bps
-    rates = {min(SLOWEST_BPS, rate), max(FASTEST_BPS, rate)}
-    counts = problem.target == "energy" or problem.constraints.max_energy_j is not None
-    if counts and problem.radio is not None:
-        # The radio's power is affine in the rate up to here, and held beyond.
-        rates.add(min(max(problem.radio.fitted_to_bps, min(rates)), max(rates)))
-    found: list[tuple[float, float, frozenset[int]]] = []
-    for slow, fast in itertools.pairwise(sorted(rates)):
-        low, high = 1 / fast, 1 / slow
-        for piece in reversed(pieces(_at_rate(problem, fast), _at_rate(problem, slow))):
-            slowest = slow if piece.end == 1 else 1 / (low + piece.end * (high - low))
-            fastest = fast if piece.start == 0 else 1 / (low + piece.start * (high - low))
-            if found and found[-1][1:] == (slowest, piece.device):
-                slowest = found.pop()[0]
-            found.append((slowest, fastest, piece.device))
-    load = problem.server_load
-    for slowest, fastest, device in found:
-        yield _row(problem, device, uplink_bps=(slowest, fastest), load=(load, load))
-
-
-def _at_rate(problem: Problem, uplink_bps: float) -> Problem:
-    link = problem.link.at_rates(uplink_bps=uplink_bps, downlink_bps=problem.link.downlink_bps)
-    return dataclasses.replace(problem, link=link)
-
-
-def _along_load(problem: Problem, pieces: _Pieces) -> Iterator[PolicyRow]:
-    """The rows at the problem's uplink, least load first."""
-    low, high = min(LIGHTEST_LOAD, problem.server_load), max(HEAVIEST_LOAD, problem.server_load)
-    rate = problem.link.uplink_bps
-    lightest, heaviest = (dataclasses.replace(problem, server_load=load) for load in (low, high))
-    for piece in pieces(lightest, heaviest):
-        load = (low + piece.start * (high - low), low + piece.end * (high - low))
-        yield _row(problem, piece.device, uplink_bps=(rate, rate), load=load)
-
-
-def _row(
-    problem: Problem, device: frozenset[int], *, uplink_bps: tuple[float, float], load: tuple[float, float]
-) -> PolicyRow:
-    return PolicyRow(
-        slowest_uplink_bps=uplink_bps[0],
-        fastest_uplink_bps=uplink_bps[1],
-        least_server_load=load[0],
-        most_server_load=load[1],
-        device_layers=tuple(sorted(device)),
-        words=describe(problem.graph, make_cut(problem.graph, device)),
+    by_uplink = [row for load in wanted for row in _along_uplink(found.figures, load)]
+    by_load = _along_load(found.figures, rate)
+    return Policy(
+        choices=tuple(_choices(problem, found)),
+        slowest_uplink_bps=region.slowest_bps,
+        fastest_uplink_bps=region.fastest_bps,
+        least_server_load=region.light,
+        most_server_load=region.heavy,
+        radio_fitted_to_bps=region.fitted_bps,
+        most=tuple(found.figures.most.tolist()),
+        gap=found.gap,
+        by_uplink=tuple(by_uplink),
+        by_load=tuple(by_load),
+        notes=(_FIXED, *found.notes),
     )
 
 
-def _visited(table: CutTable, low: Problem, high: Problem) -> list[_Piece]:
-    """The pieces among the cuts of a table, by a sweep; none where no cut keeps to the limits any more."""
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """The cuts of a policy, those with most layers on the device first."""
+
+    devices: tuple[frozenset[int], ...]
+    figures: Figures
+    gap: float | None = 0.0
+    notes: tuple[str, ...] = ()
+
+
+def _found(problem: Problem, region: Region, tried: Sequence[frozenset[int]]) -> _Found:
+    legal = legality(problem)
+    table = legal_cuts(legal)
+    plane = problem.target != "throughput" and not problem.constraints.bounded
+    stages = objective_formulas(problem, region)
+    if table is None and plane:
+        return _searched(problem, region, legal, stages[0], tried)
+    known = table or table_of(legal.graph, list(dict.fromkeys([*tried, *prefixes(legal)])))
+    known = _most_here_first(problem, known)
+    figures = _figures(problem, region, known, stages)
+    if plane and known.size:
+        cuts, gap = _planes(figures), 0.0
+    else:
+        cuts, gap = useful(figures, most=MOST_CHOICES)
+    notes = []
+    if gap:
+        notes.append(
+            f"more than {MOST_CHOICES} cuts are best somewhere: some are left out, the best by at most {gap:.2%}"
+        )
+    if table is None:
+        notes.append(f"there are more than {MOST_CUTS:,} legal cuts: others than the {known.size} tried may be better")
+    return _Found(
+        devices=tuple(known.device(cut) for cut in cuts.tolist()),
+        figures=figures.of(cuts),
+        gap=None if table is None else gap,
+        notes=tuple(notes),
+    )
+
+
+def _most_here_first(problem: Problem, table: CutTable) -> CutTable:
+    """The cuts that keep to the limits of memory, which no rate or load changes; of equals the first is taken."""
     import numpy as np
 
-    first, ends = table.sums(linear_costs(low)), _ends(table, low, high)
-    growth, at, found = table.sums(linear_costs(high)) - first, 0.0, []
-    allowed = ends >= 0
-    while at < 1 and allowed.any():
-        value = np.where(allowed, first + at * growth, np.inf)
-        least = float(value.min())
-        tied = np.flatnonzero(value <= least + abs(least) * _ROUNDING)
-        best = int(tied[np.argmin(growth[tied])])
-        slower = allowed & (growth < growth[best])
-        gain = np.divide(value - value[best], growth[best] - growth, out=np.full(table.size, np.inf), where=slower)
-        reached = np.where(at + gain <= ends, at + gain, np.inf)
-        until = min(1.0, float(ends[best]), float(reached.min()))
-        found.append(_Piece(at, until, table.device(best)))
-        at, allowed = until, ends > until
-    return _joined(found)
+    allowed = within([limit for limit in limits_of(problem) if limit.side is not None], table)
+    order = np.argsort(-table.inside.sum(axis=0), kind="stable")
+    return CutTable(graph=table.graph, inside=table.inside[:, order[allowed[order]]])
 
 
-def _ends(table: CutTable, low: Problem, high: Problem) -> NDArray[np.float64]:
-    """How far each cut keeps to the limits, as a fraction of the range; below 0 where it never does; shape (cuts,)."""
+def _figures(problem: Problem, region: Region, table: CutTable, stages: Sequence[Formula]) -> Figures:
     import numpy as np
 
-    ends = np.full(table.size, np.inf)
-    for one, other in zip(limits_of(low), limits_of(high), strict=True):
-        first, last = one.values(table), other.values(table)
-        room, growth = one.most - first, np.maximum(last - first, 0.0)
-        reach = np.divide(room, growth, out=np.full(table.size, np.inf), where=growth > 0)
-        ends = np.minimum(ends, np.where(one.met(first), np.maximum(reach, 0.0), -1.0))
-    return ends
+    limits = limit_formulas(problem, region)
+    return Figures(
+        region=region,
+        stages=np.array([formula.of_all(table) for formula in stages]),
+        limited=np.array([formula.of_all(table) for formula, _ in limits]).reshape(len(limits), 4, table.size),
+        most=np.array([most for _, most in limits], dtype=np.float64),
+    )
 
 
-def _searched(network: CutNetwork, graph: ModelGraph, low: Problem, high: Problem) -> list[_Piece]:
-    """The pieces among all legal cuts, by two least cuts for each break."""
-    first, last = linear_costs(low), linear_costs(high)
+def _planes(figures: Figures) -> NDArray[np.intp]:
+    """The cuts on the lower envelope of all."""
+    import numpy as np
 
-    def best(at: float) -> tuple[float, frozenset[int], float, float]:
-        device = network.least(combined([(1 - at, first), (at, last)]))
-        table = table_of(graph, [device])
-        return at, device, float(table.sums(first)[0]), float(table.sums(last)[0])
-
-    found, waiting = [], [(best(0.0), best(1.0))]
-    while waiting:
-        left, right = waiting.pop()
-        start, device, at_low, at_high = left
-        end, other, other_low, other_high = right
-        gap_low, gap_high = at_low - other_low, at_high - other_high
-        crossing = gap_low / (gap_low - gap_high) if gap_low != gap_high else end
-        if device == other or not start < crossing < end:
-            found.append(_Piece(start, end, device if crossing >= end else other))
-            continue
-        middle = best(crossing)
-        line = at_low + crossing * (at_high - at_low)
-        if middle[2] + crossing * (middle[3] - middle[2]) < line * (1 - _ROUNDING):
-            waiting += [(middle, right), (left, middle)]
-        else:
-            found += [_Piece(start, crossing, device), _Piece(crossing, end, other)]
-    return _joined(found)
+    found: set[int] = set()
+    for box in figures.region.boxes:
+        planes = np.array(figures.region.affine(box)) @ figures.stages[0]
+        envelope = Envelope(box.corners)
+        envelope.search(partial(_least_of, planes), at_once=64, most=None)
+        found |= {int((plane == planes.T).all(axis=1).argmax()) for plane in envelope.planes()}
+    return np.array(sorted(found), dtype=np.intp)
 
 
-def _joined(pieces: Sequence[_Piece]) -> list[_Piece]:
-    """Neighbours with one cut made one, without those of no length."""
-    found: list[_Piece] = []
-    for piece in pieces:
-        if piece.start >= piece.end:
-            continue
-        if found and found[-1].device == piece.device:
-            piece = _Piece(found.pop().start, piece.end, piece.device)
-        found.append(piece)
-    return found
+def _least_of(planes: NDArray[np.float64], points: Sequence[Point]) -> list[Plane]:
+    """The least of some planes, shape (3, planes), at each point; of equals the first."""
+    import numpy as np
+
+    heights = np.array([(1.0, *point) for point in points]) @ planes
+    least = heights.min(axis=1, keepdims=True)
+    return [_plane(planes[:, cut]) for cut in (heights <= least + np.abs(least) * _ROUNDING).argmax(axis=1)]
+
+
+def _plane(coefficients: NDArray[np.float64]) -> Plane:
+    constant, slope, growth = coefficients.tolist()
+    return constant, slope, growth
+
+
+def _searched(
+    problem: Problem, region: Region, legal: Legality, formula: Formula, tried: Sequence[frozenset[int]]
+) -> _Found:
+    """The cuts on the lower envelope of all, each found as a least cut; as many as the allowed work reaches."""
+    import numpy as np
+
+    network = CutNetwork(legal)
+    known: dict[frozenset[int], NDArray[np.float64]] = {}
+
+    def plane_of(device: frozenset[int], affine: NDArray[np.float64], device_of: dict[Plane, frozenset[int]]) -> Plane:
+        if device not in known:
+            known[device] = np.array(formula.of(make_cut(legal.graph, device)))
+        plane = _plane(affine @ known[device])
+        device_of.setdefault(plane, device)
+        return plane
+
+    def least(
+        affine: NDArray[np.float64], device_of: dict[Plane, frozenset[int]], points: Sequence[Point]
+    ) -> list[Plane]:
+        there = (at_point(problem, uplink_bps=1 / bit_s, server_load=load) for bit_s, load in points)
+        return [plane_of(network.least(linear_costs(each)), affine, device_of) for each in there]
+
+    taken: set[frozenset[int]] = set()
+    most, gap = _WORK // network.arcs // len(region.boxes), 0.0
+    for box in region.boxes:
+        affine, device_of = np.array(region.affine(box)), dict[Plane, frozenset[int]]()
+        envelope = Envelope(box.corners)
+        for device in tried[:1]:
+            envelope.add(plane_of(device, affine, device_of))
+        envelope.search(partial(least, affine, device_of), at_once=1, most=most)
+        gap = max(gap, envelope.gap())
+        taken |= {device_of[plane] for plane in envelope.planes()}
+    devices = tuple(sorted(taken, key=lambda device: (-len(device), sorted(device))))
+    figures = Figures(
+        region=region,
+        stages=np.array([known[device] for device in devices]).T[None],
+        limited=np.zeros((0, 4, len(devices))),
+        most=np.zeros(0),
+    )
+    note = f"the model is too large to find every cut that is best somewhere: others may be better by at most {gap:.1%}"
+    return _Found(devices=devices, figures=figures, gap=gap, notes=(note,) if gap else ())
+
+
+def _choices(problem: Problem, found: _Found) -> Iterator[Choice]:
+    for number, device in enumerate(found.devices):
+        yield Choice(
+            device_runs=runs(device),
+            words=describe(problem.graph, make_cut(problem.graph, device)),
+            stages=tuple(_terms(each) for each in found.figures.stages[:, :, number].tolist()),
+            limited=tuple(_terms(each) for each in found.figures.limited[:, :, number].tolist()),
+        )
+
+
+def _terms(coefficients: Sequence[float]) -> Terms:
+    fixed, per_load, per_bit_s, radio = coefficients
+    return Terms(fixed=fixed, per_load=per_load, per_bit_s=per_bit_s, radio=radio)
+
+
+def _along_uplink(figures: Figures, load: float) -> list[PolicyRow]:
+    """The rows at a load, slowest uplink first."""
+    import numpy as np
+
+    region, rows = figures.region, list[PolicyRow]()
+    for box, (slow, fast) in zip(region.boxes, itertools.pairwise(region.rates), strict=True):
+        constant, slope, growth = np.array(region.affine(box))
+        pieces = sweep(_line(figures, constant + load * growth, slope), box.fast_s, box.slow_s)
+        for piece in reversed(pieces):
+            slowest = slow if piece.end == box.slow_s else 1 / piece.end
+            fastest = fast if piece.start == box.fast_s else 1 / piece.start
+            row = PolicyRow(
+                slowest_uplink_bps=slowest,
+                fastest_uplink_bps=fastest,
+                least_server_load=load,
+                most_server_load=load,
+                choice=piece.choice,
+            )
+            if rows and rows[-1].choice == piece.choice and rows[-1].fastest_uplink_bps == slowest:
+                row = dataclasses.replace(row, slowest_uplink_bps=rows.pop().slowest_uplink_bps)
+            rows.append(row)
+    return rows
+
+
+def _along_load(figures: Figures, rate: float) -> list[PolicyRow]:
+    """The rows at a rate, least load first."""
+    import numpy as np
+
+    region = figures.region
+    constant = np.array(region.powers(1 / rate, 0.0))
+    pieces = sweep(_line(figures, constant, np.array([0.0, 1.0, 0.0, 0.0])), region.light, region.heavy)
+    return [
+        PolicyRow(
+            slowest_uplink_bps=rate,
+            fastest_uplink_bps=rate,
+            least_server_load=piece.start,
+            most_server_load=piece.end,
+            choice=piece.choice,
+        )
+        for piece in pieces
+    ]
+
+
+def _line(figures: Figures, constant: NDArray[np.float64], slope: NDArray[np.float64]) -> Line:
+    """The choices along one parameter, from what their coefficients are summed with."""
+    import numpy as np
+
+    return Line(
+        constant=np.tensordot(figures.stages, constant, (1, 0)),
+        slope=np.tensordot(figures.stages, slope, (1, 0)),
+        limited_constant=np.tensordot(figures.limited, constant, (1, 0)),
+        limited_slope=np.tensordot(figures.limited, slope, (1, 0)),
+        most=figures.most,
+    )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from offload.artifacts.plan import Option, Party, Plan
-from offload.artifacts.policy import FASTEST_BPS, HEAVIEST_LOAD, LIGHTEST_LOAD, SLOWEST_BPS
 from offload.reports.document import Cell, Quantity, Section, Unit, change, human, interval, joules, seconds
 
 _SHOWN_TIES = 3
+_SHOWN_RANGES = 16
 _NOTHING = "no cut keeps to the limits"
 TARGET_WORDS = {"latency": "whole request", "energy": "energy", "throughput": "an answer every"}
 
@@ -132,37 +132,49 @@ def _pareto(plan: Plan) -> Section:
 
 def _policy(plan: Plan) -> list[Section]:
     """What is best at other rates, at the load of the plan, and at other loads, at the rate of the plan."""
-    if plan.policy is None:
+    policy, rate, load = plan.policy, plan.link.uplink_bps, plan.server.load
+    if policy is None:
         return []
-    load = plan.server.load
-    by_load = plan.policy.by_load
-    by_uplink = [row for row in plan.policy.by_uplink if row.least_server_load <= load <= row.most_server_load]
-    rates = [(row.slowest_uplink_bps, row.fastest_uplink_bps, row.words) for row in by_uplink]
-    loads = [(row.least_server_load, row.most_server_load, row.words) for row in by_load]
+    rates = [
+        (row.slowest_uplink_bps, row.fastest_uplink_bps, policy.choices[row.choice].words)
+        for row in policy.by_uplink
+        if row.least_server_load <= load <= row.most_server_load
+    ]
+    loads = [(row.least_server_load, row.most_server_load, policy.choices[row.choice].words) for row in policy.by_load]
+    rate_ends, load_ends = (
+        (policy.slowest_uplink_bps, policy.fastest_uplink_bps),
+        (policy.least_server_load, policy.most_server_load),
+    )
     return [
-        Section(
-            title="When the rate changes",
-            columns=("uplink", "best"),
-            rows=_ranges(rates, (SLOWEST_BPS, FASTEST_BPS), "bit/s"),
-            lines=plan.policy.notes,
-        ),
-        Section(
-            title="When the server's load changes",
-            columns=("server load", "best"),
-            rows=_ranges(loads, (LIGHTEST_LOAD, HEAVIEST_LOAD), "times"),
-        ),
+        _ranges("When the rate changes", "uplink", rates, rate_ends, rate, "bit/s", policy.notes),
+        _ranges("When the server's load changes", "server load", loads, load_ends, load, "times"),
     ]
 
 
 def _ranges(
-    found: Sequence[tuple[float, float, str]], looked_at: tuple[float, float], unit: Unit
-) -> tuple[tuple[Cell, ...], ...]:
-    """The ranges with what is best there, and those of the rest of what was looked at, where limits leave nothing."""
+    title: str,
+    what: str,
+    found: Sequence[tuple[float, float, str]],
+    looked_at: tuple[float, float],
+    own: float,
+    unit: Unit,
+    notes: tuple[str, ...] = (),
+) -> Section:
+    """The ranges with what is best there, or that limits leave nothing; of many, those around the plan's own value."""
     if not found:
-        return ()
+        return Section(title=title, lines=notes)
     before, after = (looked_at[0], found[0][0], _NOTHING), (found[-1][1], looked_at[1], _NOTHING)
     every = [row for row in (before, *found, after) if row[0] < row[1]]
-    return tuple((_range(low, high, looked_at, unit), words) for low, high, words in every)
+    here = next((number for number, row in enumerate(every) if own <= row[1]), len(every) - 1)
+    first = max(0, min(here - _SHOWN_RANGES // 2, len(every) - _SHOWN_RANGES))
+    shown = every[first : first + _SHOWN_RANGES]
+    more = f"these are {len(shown)} of {len(every)} ranges; the plan's file has them all"
+    return Section(
+        title=title,
+        columns=(what, "best"),
+        rows=tuple((_range(low, high, looked_at, unit), words) for low, high, words in shown),
+        lines=(*((more,) if len(shown) < len(every) else ()), *notes),
+    )
 
 
 def _range(low: float, high: float, ends: tuple[float, float], unit: Unit) -> str:

@@ -1,10 +1,9 @@
-"""Limits, throughput, fronts and thresholds against brute force, where cuts are visited and where they are too many."""
+"""Limits, throughput and fronts against brute force, where cuts are visited and where they are too many."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import random
 from collections.abc import Iterator
 from unittest.mock import patch
@@ -14,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offload.artifacts.plan import Option, Side
-from offload.artifacts.policy import PolicyRow
 from offload.errors import VerdictError
 from offload.graph.cuts import Cut, make_cut
 from offload.graph.model_graph import ModelGraph
@@ -22,7 +20,6 @@ from offload.planners.base import Constraints, Problem
 from offload.planners.costs import linear_costs, stage_costs
 from offload.planners.mincut import MinCut
 from offload.planners.pareto import pareto_front
-from offload.planners.thresholds import policy
 from tests.random_problems import allowed_cuts, problem, seeds
 
 some = settings(max_examples=150, deadline=None)
@@ -172,52 +169,3 @@ def test_the_front_holds_all_that_no_cut_beats_in_both(seed: int) -> None:
         least = min((1 - weight) * seconds + weight * joules for seconds, joules in points)
         reached = min((1 - weight) * seconds + weight * joules for seconds, joules in figures(supported.options))
         assert reached == pytest.approx(least, rel=CLOSE)
-
-
-def check_rows(of: Problem, rows: tuple[PolicyRow, ...], cuts: list[Cut]) -> None:
-    """In each row, at its ends and within, no cut that keeps to the limits is better.
-
-    Where a row begins because a better cut reaches its limit, that cut still keeps to it: hence just after.
-    """
-    for row in rows:
-        for part in (1e-6, 0.37, 0.5, 1.0):
-            seconds_per_bit = (1 - part) / row.fastest_uplink_bps + part / row.slowest_uplink_bps
-            load = (1 - part) * row.least_server_load + part * row.most_server_load
-            link = of.link.at_rates(uplink_bps=1 / seconds_per_bit, downlink_bps=of.link.downlink_bps)
-            there = dataclasses.replace(of, link=link, server_load=load)
-            oracle = Oracle(there)
-            least = min(oracle.cost(cut) for cut in cuts if oracle.keeps(cut) or cut.device == set(row.device_layers))
-            chosen = make_cut(of.graph, row.device_layers)
-            assert oracle.cost(chosen) == pytest.approx(least, rel=1e-8)
-            assert oracle.keeps(chosen) or part == 1.0
-
-
-@settings(max_examples=40, deadline=None)
-@given(seed=seeds, target=st.sampled_from(["latency", "energy"]), bounded=st.booleans())
-def test_each_threshold_parts_the_best_cuts(seed: int, target: str, bounded: bool) -> None:
-    of = problem(seed, target=target, most_layers=5)
-    cuts = list(allowed_cuts(of))
-    if bounded:
-        of = limited(of, seed, cuts)
-    tables = [policy(of, loads=(1.0, 4.0))]
-    if not bounded:
-        with too_many_cuts():
-            tables.append(policy(of, loads=(1.0, 4.0)))
-    for table in tables:
-        by_load = {load: [r for r in table.by_uplink if r.least_server_load == load] for load in (1.0, 4.0)}
-        for load, rows in by_load.items():
-            check_rows(dataclasses.replace(of, server_load=load), tuple(rows), cuts)
-            for slower, faster in itertools.pairwise(rows):
-                assert slower.fastest_uplink_bps == pytest.approx(faster.slowest_uplink_bps)
-                assert slower.device_layers != faster.device_layers
-            for rate in (10.0**exponent for exponent in range(4, 12)):
-                if not any(row.slowest_uplink_bps <= rate <= row.fastest_uplink_bps for row in rows):
-                    link = of.link.at_rates(uplink_bps=rate, downlink_bps=of.link.downlink_bps)
-                    oracle = Oracle(dataclasses.replace(of, link=link, server_load=load))
-                    assert not any(oracle.keeps(cut) for cut in cuts)
-            if not bounded:
-                assert rows[0].slowest_uplink_bps == 1e4
-                assert rows[-1].fastest_uplink_bps == 1e11
-        check_rows(of, table.by_load, cuts)
-        if not bounded:
-            assert (table.by_load[0].least_server_load, table.by_load[-1].most_server_load) == (1.0, 100.0)

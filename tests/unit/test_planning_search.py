@@ -135,25 +135,60 @@ def test_thresholds_by_hand() -> None:
     )
     # 6 here; 1 + 8000 bits up + K there; 32000 bits up + 1.5 K there.
     table = policy(of, loads=(1.0,))
-    assert [row.device_layers for row in table.by_uplink] == [(0,), ()]
+    here, head, there = table.choices
+    assert [choice.device_layers for choice in (here, head, there)] == [(0, 1), (0,), ()]
+    assert [(row.choice, row.least_server_load) for row in table.by_uplink] == [(1, 1.0), (2, 1.0)]
     assert table.by_uplink[0].fastest_uplink_bps == pytest.approx(24_000 / 0.5)
     heavy = policy(dataclasses.replace(of, server_load=4.8), loads=())
-    assert [row.device_layers for row in heavy.by_uplink] == [(0, 1), (0,)]
+    assert [heavy.choices[row.choice].device_layers for row in heavy.by_uplink] == [(0, 1), (0,)]
     assert heavy.by_uplink[0].fastest_uplink_bps == pytest.approx(8_000 / 0.2)
-    assert [row.device_layers for row in table.by_load] == [(0,), (0, 1)]
+    assert [row.choice for row in table.by_load] == [1, 0]
     assert table.by_load[0].most_server_load == pytest.approx(4.75)
 
 
-def test_thresholds_that_are_not_worked_out_say_why() -> None:
-    throughput = policy(synthetic.problem(target="throughput"))
-    assert throughput.by_uplink == ()
-    assert "throughput" in throughput.notes[0]
+def test_a_policy_carries_what_each_choice_costs() -> None:
+    graph = synthetic.chain(floats=(1000, 250, 1), flops=(1, 1))
+    of = synthetic.problem(
+        device=synthetic.profile(graph, (1.0, 5.0)),
+        server=synthetic.profile(graph, (0.5, 1.0)),
+        link=Link(uplink_bps=32e3, downlink_bps=1e12, rtt_s=0.0),
+    )
+    table = policy(of, loads=())
+    coefficients = [
+        (terms.fixed, terms.per_load, terms.per_bit_s, terms.radio) for (terms,) in (c.stages for c in table.choices)
+    ]
+    for told, by_hand in zip(coefficients, [(6, 0, 0, 0), (1, 1, 8000, 0), (0, 1.5, 32_000, 0)], strict=True):
+        assert told == pytest.approx(by_hand, abs=1e-9)
+    throughput = policy(dataclasses.replace(of, target="throughput"), loads=())
+    head = next(choice for choice in throughput.choices if choice.device_layers == (0,))
+    for terms, by_hand in zip(head.stages, [(1, 0, 0), (0, 0, 8000), (0, 1, 0), (0, 0, 0)], strict=True):
+        assert (terms.fixed, terms.per_load, terms.per_bit_s) == pytest.approx(by_hand, abs=1e-9)
+
+
+def test_thresholds_of_the_throughput_by_hand() -> None:
+    graph = synthetic.chain(floats=(1000, 2500, 1), flops=(1, 1))
+    of = synthetic.problem(
+        device=synthetic.profile(graph, (1.0, 5.0)),
+        server=synthetic.profile(graph, (0.5, 0.9)),
+        link=Link(uplink_bps=32e3, downlink_bps=1e12, rtt_s=0.0),
+        target="throughput",
+    )
+    # An answer every 6 s here; max(1, 80000 bits up, 0.9 K) at the head; max(32000 bits up, 1.4 K) there.
+    table = policy(of, loads=(4.0,))
+    rows = [row for row in table.by_uplink if row.least_server_load == 4.0]
+    assert [table.choices[row.choice].device_layers for row in rows] == [(), (0,)]
+    assert rows[0].fastest_uplink_bps == pytest.approx(80_000 / 5.6)
+    assert [table.choices[row.choice].device_layers for row in table.by_load] == [(), (0,), (0, 1)]
+    assert [row.most_server_load for row in table.by_load] == pytest.approx([2.5 / 1.4, 6 / 0.9, 100.0])
 
 
 def limit(option: str, device: tuple[float, ...], server: tuple[float, ...]) -> Limit:
     """At most 0.5 of a sum over the two layers of a chain."""
     free = {"input": 0.0, "t0": 0.0, "t1": 0.0}
-    costs = LinearCosts(device=device, server=server, up=free, down=free, offload_fixed=0.0, units=())
+    costs = LinearCosts(
+        device=device, server=server, up=free, down=free,
+        device_fixed=0.0, offload_fixed=0.0, divided_fixed=0.0, units=(),
+    )  # fmt: skip
     return Limit(option=option, quantity="sum", most=0.5, costs=costs, words=str)
 
 

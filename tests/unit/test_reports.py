@@ -13,7 +13,7 @@ from offload.artifacts.dividing import DividedRuns
 from offload.artifacts.estimate import Estimate
 from offload.artifacts.link import Link
 from offload.artifacts.plan import ColdStart, Limits, Offer
-from offload.artifacts.policy import Policy, PolicyRow
+from offload.artifacts.policy import Choice, Policy, PolicyRow, Terms
 from offload.artifacts.verification import Drift, LeftOut, Verification
 from offload.planners.base import Constraints
 from offload.predictors.radios import load_radio
@@ -269,28 +269,51 @@ def test_the_front_of_latency_against_energy() -> None:
     assert [row["option"] for row in rows(render(made, "csv"))][-2:] == ["pareto 1", "pareto 2"]
 
 
-def test_the_policy_in_human_units() -> None:
-    def row(slow: float, fast: float, words: str, least: float = 1.0, most: float = 1.0) -> PolicyRow:
-        return PolicyRow(
-            slowest_uplink_bps=slow, fastest_uplink_bps=fast, least_server_load=least, most_server_load=most,
-            device_layers=(), words=words,
-        )  # fmt: skip
+def policy_row(slow: float, fast: float, choice: int, least: float = 1.0, most: float = 1.0) -> PolicyRow:
+    return PolicyRow(
+        slowest_uplink_bps=slow, fastest_uplink_bps=fast, least_server_load=least, most_server_load=most, choice=choice
+    )  # fmt: skip
 
-    policy = Policy(
-        by_uplink=(row(1e4, 2e6, "stay"), row(2e6, 12.3e6, "cut"), row(12.3e6, 1e11, "go")),
-        by_load=(row(5e6, 5e6, "cut", 1.0, 7.5), row(5e6, 5e6, "stay", 7.5, 100.0)),
-    )
+
+def policy_of(*words: str, **rows: tuple[PolicyRow, ...]) -> Policy:
+    cost = (Terms(fixed=1.0),)
+    return Policy(choices=tuple(Choice(device_runs=(), words=each, stages=cost) for each in words), **rows)  # type: ignore[arg-type]
+
+
+def test_the_policy_in_human_units() -> None:
+    policy = policy_of(
+        "stay", "cut", "go",
+        by_uplink=(policy_row(1e4, 2e6, 0), policy_row(2e6, 12.3e6, 1), policy_row(12.3e6, 1e11, 2)),
+        by_load=(policy_row(5e6, 5e6, 1, 1.0, 7.5), policy_row(5e6, 5e6, 0, 7.5, 100.0)),
+    )  # fmt: skip
     text = lines(render(synthetic.plan().model_copy(update={"policy": policy}), "table"))
     for line in ("up to 2 Mbit/s stay", "2 Mbit/s to 12.3 Mbit/s cut", "from 12.3 Mbit/s up go"):
         assert line in text
     assert "up to 7.50× cut" in text
     assert "from 7.50× up stay" in text
-    limited = Policy(by_uplink=(row(2e6, 1e11, "cut"),), by_load=(row(5e6, 5e6, "cut", 1.0, 7.5),))
+    limited = policy_of(
+        "cut", by_uplink=(policy_row(2e6, 1e11, 0),), by_load=(policy_row(5e6, 5e6, 0, 1.0, 7.5),)
+    )  # fmt: skip
     text = lines(render(synthetic.plan().model_copy(update={"policy": limited}), "table"))
     for line in ("up to 2 Mbit/s no cut keeps to the limits", "from 2 Mbit/s up cut"):
         assert line in text
     for line in ("up to 7.50× cut", "from 7.50× up no cut keeps to the limits"):
         assert line in text
+
+
+def test_of_many_ranges_those_around_the_plan_are_shown() -> None:
+    """The plan is for 450 Mbit/s and an idle server."""
+    rates = tuple(policy_row(n * 10e6, (n + 1) * 10e6, n) for n in range(1, 60))
+    loads = tuple(policy_row(450e6, 450e6, n, n, n + 1) for n in range(1, 60))
+    policy = policy_of(*(f"cut{n}" for n in range(60)), by_uplink=rates, by_load=loads)
+    text = lines(render(synthetic.plan().model_copy(update={"policy": policy}), "table"))
+    assert "440 Mbit/s to 450 Mbit/s cut44" in text
+    assert "370 Mbit/s to 380 Mbit/s cut37" in text
+    assert "510 Mbit/s to 520 Mbit/s cut51" in text
+    assert not any(line.endswith("cut53") for line in text)
+    assert "these are 16 of 61 ranges; the plan's file has them all" in text
+    assert "up to 2.00× cut1" in text
+    assert "these are 16 of 60 ranges; the plan's file has them all" in text
 
 
 def test_an_assumed_server_and_a_slower_device_are_named() -> None:
