@@ -15,7 +15,7 @@ demo: $(STAMP) ## profile ResNet-50, plan where to cut it, prove the plan over a
 
 test: $(STAMP) ## the tests, with coverage
 	$(BIN)/coverage erase
-	$(BIN)/pytest -q -m "not slow" --cov --cov-report=term
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" --cov --cov-report=term
 
 test-slow: $(STAMP) ## the tests that take longer than ten seconds each
 	$(BIN)/pytest -q -m slow
