@@ -48,7 +48,7 @@ def make_cut(graph: ModelGraph, device: Iterable[int]) -> Cut:
         tensor.name
         for tensor in graph.tensors
         if (tensor.name in graph.inputs or graph.producer.get(tensor.name, -1) in inside)
-        and any(index not in inside for index in graph.consumers[tensor.name])
+        and not inside.issuperset(graph.consumers[tensor.name])
     )
     returning = tuple(name for name in graph.outputs if name in graph.producer and graph.producer[name] not in inside)
     return Cut(device=inside, crossing=crossing, returning=returning)

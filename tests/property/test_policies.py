@@ -16,8 +16,10 @@ from offload.artifacts.policy import Choice, Policy, PolicyRow
 from offload.errors import OffloadError
 from offload.graph.cuts import Cut, make_cut
 from offload.planners.base import Problem
+from offload.planners.costs import make_option
 from offload.planners.parametric import at_point
 from offload.planners.thresholds import policy
+from tests import synthetic
 from tests.property.test_limits_and_fronts import CLOSE, Oracle, limited, too_many_cuts
 from tests.random_problems import allowed_cuts, pins_and_privacy, problem, seeds
 
@@ -200,3 +202,16 @@ def test_the_rows_part_the_ranges_where_the_best_choice_changes(
         assert less.choice != more.choice
     if not bounded:
         assert (table.by_load[0].least_server_load, table.by_load[-1].most_server_load) == (1.0, 100.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(of=synthetic.problems(targets=("latency", "energy", "throughput")), seed=seeds)
+def test_what_a_choice_costs_is_what_is_predicted_over_declared_and_measured_links(of: Problem, seed: int) -> None:
+    table = policy(of, loads=())
+    for rate, load in points(of, table, seed):
+        there = at_point(of, uplink_bps=rate, server_load=load)
+        for choice in table.choices:
+            option = make_option(there, make_cut(of.graph, choice.device_layers))
+            predicted = option.cost(of.target)
+            assert predicted is not None
+            assert cost(table, choice, rate, load) == pytest.approx(predicted.value, rel=1e-9)
