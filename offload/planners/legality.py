@@ -7,6 +7,7 @@ predecessors that contain the blocks held on the device and none of those held o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,6 +55,16 @@ class Legality:
         """The layers of some blocks."""
         wanted = set(blocks)
         return frozenset(layer for layer, block in enumerate(self.block_of) if block in wanted)
+
+    def prefix_lengths(self) -> list[int]:
+        """How many layers, in the graph's order, the allowed cuts have that run the first so many on the device."""
+        end_of = [0] * len(self.before)
+        for layer, block in enumerate(self.block_of):
+            end_of[block] = layer + 1
+        least = max((end_of[block] for block in self.device), default=0)
+        most = next((layer for layer, block in enumerate(self.block_of) if block in self.server), len(self.block_of))
+        ends = itertools.accumulate((end_of[block] for block in self.block_of), max, initial=0)
+        return [length for length, end in enumerate(ends) if end <= length and least <= length <= most]
 
     def allows(self, device: frozenset[int]) -> bool:
         """Whether the cut that runs these layers on the device is one of those allowed."""

@@ -9,11 +9,11 @@ size of every tensor that crosses, each once. Added to the paper's sum: the answ
 from __future__ import annotations
 
 from offload.errors import VerdictError
-from offload.graph.cuts import prefix_cuts
+from offload.graph.cuts import make_cut
 from offload.planners.base import Problem, Ranking
 from offload.planners.constraints import infeasible, limits_of, within
 from offload.planners.costs import make_option
-from offload.planners.ideals import table_of
+from offload.planners.ideals import CutTable
 from offload.planners.legality import legality
 from offload.planners.mincut import MOST_OPTIONS, largest_sum
 from offload.planners.objective import objective, objective_costs
@@ -26,19 +26,21 @@ class Neurosurgeon:
 
     def rank(self, problem: Problem) -> Ranking:
         """The best prefix cuts at the borders of both sides' kernels that keep to the constraints; see `Planner`."""
-        legal, limits = legality(problem), limits_of(problem)
-        cuts = [cut for cut in prefix_cuts(problem.graph) if legal.allows(cut.device)]
-        if not cuts:
+        import numpy as np
+
+        graph, legal, limits = problem.graph, legality(problem), limits_of(problem)
+        lengths = legal.prefix_lengths()
+        if not lengths:
             raise VerdictError(
                 "no prefix of the model keeps to the pins and the private depth",
                 hint="use --planner mincut, which cuts between branches too",
             )
-        table = table_of(problem.graph, [cut.device for cut in cuts])
+        table = CutTable(graph=graph, inside=np.arange(len(graph.layers))[:, None] < np.array(lengths))
         allowed = within(limits, table)
         if not allowed.any():
             raise infeasible(limits, table, which="any prefix cut")
         values = largest_sum(objective_costs(problem), table)
         best = sorted(allowed.nonzero()[0].tolist(), key=lambda cut: float(values[cut]))[:MOST_OPTIONS]
-        options = [make_option(problem, cuts[number]) for number in best]
+        options = [make_option(problem, make_cut(graph, range(lengths[number]))) for number in best]
         options.sort(key=lambda option: objective(problem, option))
         return Ranking(options=tuple(options), exact=False, considered=table.size, notes=legal.notes)

@@ -62,7 +62,7 @@ def divided_runs(
 def _spread_cuts(profile: Profile) -> Iterator[Cut]:
     """Of each quarter of the model's time the cut between kernels that sends least."""
     graph = profile.graph
-    quarters: dict[int, list[tuple[int, Cut]]] = {}
+    quarters: dict[int, tuple[int, Cut]] = {}
     group_of, last_of = profile.group_of_layer, [max(group.layers) for group in profile.groups]
     first_of = [min(group.layers) for group in profile.groups]
     done, reach = 0.0, -1
@@ -74,9 +74,10 @@ def _spread_cuts(profile: Profile) -> Iterator[Cut]:
                 done += float(profile.group_medians_s[group])
             if reach < length:
                 size = sum(graph.tensor_by_name[name].size_bytes for name in cut.crossing)
-                quarters.setdefault(min(_CUTS - 1, int(_CUTS * done / profile.whole.value)), []).append((size, cut))
-    for _, those in sorted(quarters.items()):
-        cut = min(those, key=lambda each: each[0])[1]
+                quarter = min(_CUTS - 1, int(_CUTS * done / profile.whole.value))
+                if quarter not in quarters or size < quarters[quarter][0]:
+                    quarters[quarter] = (size, cut)
+    for _, cut in quarters.values():
         if all(side.computes for side in sides(graph, cut)):
             yield cut
 

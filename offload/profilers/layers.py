@@ -34,6 +34,9 @@ _LOADING_SHARE = 0.2
 """Loading the model again and again may take this share of the time cap."""
 _DIVIDING_SHARE = 0.1
 """Running the model in two parts may take this share of the time cap on top of it."""
+_SHORTEST_SHARE = 0.1
+"""Measuring takes this share of the time cap at least: a machine's speed changes over seconds, and what all falls into
+one of them does not show it."""
 _MIN_ROUNDS = 15
 _MAX_ROUNDS = 400
 
@@ -203,7 +206,8 @@ class _Rounds:
                     self._plain = self._next_take()
                 count = len(self.whole_s)
                 elapsed = time.perf_counter() - started
-                if count - len(self.dirty) >= _MIN_ROUNDS and self.whole.relative_half_width <= precision:
+                enough = count - len(self.dirty) >= _MIN_ROUNDS and elapsed >= _SHORTEST_SHARE * max_time_s
+                if enough and self.whole.relative_half_width <= precision:
                     return "precision"
                 if elapsed >= max_time_s and count >= 3:
                     return "time cap"
@@ -256,4 +260,5 @@ class _Rounds:
         count = len(self.whole_s)
         wanted = count * (self.whole.relative_half_width / precision) ** 2 if count >= 5 else 0
         affordable = max_time_s / (elapsed_s / count)
-        return max(count + 1.0, min(max(wanted, _MIN_ROUNDS), affordable, _MAX_ROUNDS))
+        wanted = max(wanted, _MIN_ROUNDS, _SHORTEST_SHARE * affordable)
+        return max(count + 1.0, min(wanted, affordable, _MAX_ROUNDS))

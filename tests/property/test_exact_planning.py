@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from offload.artifacts.plan import Target
 from offload.artifacts.profile import Profile
 from offload.errors import OffloadError
-from offload.graph.cuts import Cut
+from offload.graph.cuts import Cut, prefix_cuts
 from offload.planners.base import Problem
 from offload.planners.costs import linear_costs
 from offload.planners.ideals import legal_cuts
@@ -23,7 +23,7 @@ from offload.planners.mincut import MinCut
 from offload.planners.network import CutNetwork
 from offload.planners.objective import objective
 from tests import synthetic
-from tests.random_problems import allowed_cuts, pins_and_privacy, problem, seeds
+from tests.random_problems import allowed_cuts, divided_runs, pins_and_privacy, problem, seeds
 
 CLOSE = 1e-11
 PROBLEMS = 2000
@@ -34,8 +34,10 @@ def each_layer_alone(of: Problem, rng: random.Random) -> Problem:
     """The same graph, no two layers of which are executed as one kernel, so that it has many cuts."""
 
     def alone(fused: Profile, scale: float) -> Profile:
+        times = [scale * 10 ** rng.uniform(-4, -1) for _ in of.graph.layers]
+        each = [(index,) for index in range(len(times))]
         return synthetic.profile(
-            of.graph, [scale * 10 ** rng.uniform(-4, -1) for _ in of.graph.layers], rounds=1,
+            of.graph, times, rounds=1, divided=divided_runs(rng, each, sum(times)),
             power_w=fused.power_w, idle_power_w=fused.idle_power_w, protocol=fused.protocol,
             environment=fused.environment,
         )  # fmt: skip
@@ -139,3 +141,12 @@ def test_a_ranking_without_visiting_every_cut_is_exact_all_the_same(seed: int, h
     best_of_each = sorted(by_device.values())[: len(visited.options)]
     assert [objective(of, option) for option in visited.options] == pytest.approx(best_of_each, rel=1e-9)
     assert (visited.legal_cuts, searched.legal_cuts) == (len(by_device), None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=seeds, held=seeds)
+def test_the_prefixes_that_are_allowed(seed: int, held: int) -> None:
+    of = without_contradiction(constrained(seed, held))
+    legal = legality(of)
+    wanted = [len(cut.device) for cut in prefix_cuts(of.graph) if legal.allows(cut.device)]
+    assert legal.prefix_lengths() == wanted
