@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from offload.artifacts.plan import Target
 from offload.artifacts.policy import FASTEST_BPS, HEAVIEST_LOAD, LIGHTEST_LOAD, SLOWEST_BPS
 from offload.graph.cuts import Cut
 from offload.planners.base import Problem
@@ -133,16 +134,13 @@ def objective_formulas(problem: Problem, region: Region) -> tuple[Formula, ...]:
 def limit_formulas(problem: Problem, region: Region) -> tuple[tuple[Formula, float], ...]:
     """Those of what is limited and changes with the rate or the load, with the most it may be."""
     most = [limit.most for limit in limits_of(problem) if limit.side is None]
-    targets = [
-        target
-        for target, value in (
-            ("latency", problem.constraints.max_latency_s),
-            ("energy", problem.constraints.max_energy_j),
-        )
-        if value is not None
-    ]
+    limited: tuple[tuple[Target, float | None], ...] = (
+        ("latency", problem.constraints.max_latency_s),
+        ("energy", problem.constraints.max_energy_j),
+    )
+    targets = [target for target, value in limited if value is not None]
     costs = [
-        tuple(linear_costs(dataclasses.replace(each, target=target)) for target in targets)  # type: ignore[arg-type]
+        tuple(linear_costs(dataclasses.replace(each, target=target)) for target in targets)
         for each in _points(problem, region)
     ]
     return tuple(zip(_formulas(costs, region), most, strict=True))
