@@ -172,7 +172,7 @@ def _needs_energy(request: PlanRequest) -> bool:
 def _device_profile(path: Path | None, workspace: Workspace, progress: Progress) -> Profile:
     if path is not None:
         return Profile.load(path)
-    found = workspace.newest(Profile, fits=lambda one: one.source == "measured" and one.measured_on is None)
+    found = workspace.newest(Profile, fits=lambda one: one.measured_on is None)
     if found is None:
         servers = workspace.newest(Profile, fits=lambda one: one.measured_on is not None)
         raise OffloadError(
@@ -180,7 +180,8 @@ def _device_profile(path: Path | None, workspace: Workspace, progress: Progress)
             + (f" was made on this device: {servers[0].name} was made on {servers[1].measured_on}" if servers else ""),
             hint="make one with `offload profile MODEL`" + (f", and add --server {servers[0]}" if servers else ""),
         )
-    progress.note(f"device: took the newest profile, {found[0]}")
+    how = "" if found[1].source == "measured" else f" ({found[1].source})"
+    progress.note(f"device: took the newest profile, {found[0]}{how}")
     return found[1]
 
 

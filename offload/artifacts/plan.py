@@ -12,7 +12,7 @@ from offload.artifacts.breakdown import Breakdown
 from offload.artifacts.estimate import Estimate
 from offload.artifacts.link import Link
 from offload.artifacts.policy import Policy
-from offload.artifacts.profile import ModelIdentity, RuntimeIdentity
+from offload.artifacts.profile import ModelIdentity, ProfileSource, RuntimeIdentity
 from offload.graph.model_graph import Tensor
 
 Target = Literal["latency", "energy", "throughput"]
@@ -53,7 +53,7 @@ class Party:
     """The device or the server of a plan, as its profile describes it."""
 
     runtime: RuntimeIdentity
-    source: Literal["measured", "assumed"]
+    source: ProfileSource
     preset: str | None
     profile_hash: str
     """SHA-256 of the profile file's content."""

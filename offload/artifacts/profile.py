@@ -27,6 +27,9 @@ _FEWEST_CLEAN = 3
 _MOST_PER_KERNEL_S = 5e-6
 """Networks of many small kernels, where little else makes a gap, showed 2 to 4.4 µs a kernel."""
 Precision = Literal["fp32", "fp16", "bf16"]
+ProfileSource = Literal["measured", "assumed", "predicted", "imported"]
+"""`measured` by this tool; `assumed`, a roofline over published rates; `predicted` by fitted costs; `imported`, what
+another tool measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,19 @@ class RuntimeIdentity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """How far a time that was not measured can be trusted."""
+
+    low_s: Seconds
+    high_s: Seconds
+    """The interval that holds the group's time in 90 % of cases, as fitted on networks left out of the fit."""
+    form: Literal["ensemble", "trend", "unknown"]
+    """`ensemble`: interpolated; `trend`: outside the sampled range, or no better form; `unknown`: no sample of its kind."""
+    beyond: tuple[str, ...] = ()
+    """The features that lie outside the range that was sampled."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class KernelGroup:
     """Layers that the runtime executes as a unit, and the raw time of each round."""
 
@@ -76,6 +92,8 @@ class KernelGroup:
     """Kernels the runtime executed for them; 0 when they were optimised away."""
     samples_s: tuple[Seconds, ...]
     """Time of the group in each round as the runtime's profiler tells it, before closure."""
+    prediction: Prediction | None = None
+    """Of a predicted profile only."""
 
 
 def clean_rounds(rounds: int, dirty: Collection[int]) -> tuple[int, ...]:
@@ -107,7 +125,7 @@ class Profile(Artifact):
     Attributes:
         model: Which model.
         graph: Its layers and tensors.
-        source: `measured`, or `assumed` for a roofline over published peak rates.
+        source: How the times were found.
         runtime: What ran it.
         server_preset: The preset an assumed profile was made from.
         whole_s: The unprofiled whole model, one sample a round: the truth the layers are closed against.
@@ -123,6 +141,9 @@ class Profile(Artifact):
         idle_power_w: Power while nothing runs, in watts: declared, or else the meter's reading.
         energy: What a meter read; None when there was none, or it was lost.
         energy_lost: Why a meter that was there gave no energy.
+        shared_error: Of a predicted profile: half width of the 90 % interval of a whole model's time, as a fraction,
+            by which all of its groups may stray together.
+        imported_from: What an imported profile was read from: the tool's name and the file's.
         measured_on: Address of the server that it was made on; None when it was made on the machine that asked.
         protocol: Requests over loopback that compute nothing: the serving protocol's own cost; empty when not measured.
         divided: The model run in two parts, for a few cuts; empty when there was no time for it, or nothing to divide.
@@ -132,7 +153,7 @@ class Profile(Artifact):
 
     model: ModelIdentity
     graph: ModelGraph
-    source: Literal["measured", "assumed"]
+    source: ProfileSource
     runtime: RuntimeIdentity
     server_preset: str | None = None
     whole_s: tuple[Positive, ...]
@@ -151,6 +172,8 @@ class Profile(Artifact):
     protocol: tuple[ProtocolSample, ...] = ()
     divided: tuple[DividedRuns, ...] = ()
     measured_on: str | None = None
+    shared_error: Annotated[float, Field(ge=0, le=10)] = 0.0
+    imported_from: str | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
@@ -248,7 +271,7 @@ class Profile(Artifact):
         import numpy as np
 
         raw = self._raw
-        if self.source == "assumed":
+        if self.source != "measured":
             return raw
         medians = np.median(raw, axis=0)
         kernels = np.array([group.kernels for group in self.groups], dtype=np.float64)
@@ -294,11 +317,23 @@ class Profile(Artifact):
             return Estimate.exactly(0.0)
         chosen = sorted(set(groups))
         value = float(self.group_medians_s[chosen].sum())
+        if self.source == "predicted":
+            return self._predicted_time(chosen, value)
         spread = median_estimate(self.group_samples_s[:, chosen].sum(axis=1))
-        relative = 0.0 if self.source == "assumed" else self.repeatability
+        relative = self.repeatability if self.source == "measured" else 0.0
         below = ((spread.value - spread.low) ** 2 + (relative * value) ** 2) ** 0.5
         above = ((spread.high - spread.value) ** 2 + (relative * value) ** 2) ** 0.5
         return Estimate(value=value, low=max(0.0, value - below), high=value + above)
+
+    def _predicted_time(self, groups: Sequence[int], value: float) -> Estimate:
+        """The groups' own errors are independent of one another, and all stray together by the shared error."""
+        below = above = (self.shared_error * value) ** 2
+        for group in groups:
+            prediction, middle = self.groups[group].prediction, float(self.group_medians_s[group])
+            if prediction is not None:
+                below += (middle - prediction.low_s) ** 2
+                above += (prediction.high_s - middle) ** 2
+        return Estimate(value=value, low=max(0.0, value - below**0.5), high=value + above**0.5)
 
     @cached_property
     def dividing(self) -> DividingCosts:

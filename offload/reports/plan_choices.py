@@ -25,7 +25,7 @@ def party_words(party: Party) -> str:
         words = f"{party.preset}, assumed from published peak rates"
     else:
         runtime = party.runtime
-        words = f"{runtime.device}, {runtime.threads} thread{'' if runtime.threads == 1 else 's'}, measured"
+        words = f"{runtime.device}, {runtime.threads} thread{'' if runtime.threads == 1 else 's'}, {party.source}"
         words += f" ({party.name})" if party.name else ""
     slower = f", emulated {party.slowdown:g}× slower" if party.slowdown != 1 else ""
     return words + slower + (f", {party.load:g}× slower by other work" if party.load != 1 else "")

@@ -98,7 +98,7 @@ def verify_plan(
     roles = options_by_role(plan, alternatives=alternatives)
     _check_executable(plan, roles.values(), graph)
     runtime = runtime_of(plan.device.runtime)
-    server_runtime = runtime_of(plan.server.runtime) if plan.server.source == "measured" else runtime
+    server_runtime = runtime_of(plan.server.runtime) if plan.server.source != "assumed" else runtime
     tolerated = OUTPUT_TOLERANCE[plan.model.precision]
     threads = plan.device.runtime.threads
     feeds = random_feeds(graph)
@@ -273,7 +273,7 @@ def _stable(samples: Sequence[RequestSample]) -> bool:
 
 def _own_models(plan: Plan, model: LoadedModel) -> tuple[OwnModel, ...]:
     """What an embedded server must be started with: a torch model is not uploaded."""
-    identity, measured = plan.model, plan.server.source == "measured"
+    identity, measured = plan.model, plan.server.source != "assumed"
     runtime = plan.server.runtime
     if not isinstance(model, LoadedTorchModel):
         if measured and runtime.device != "cpu":
@@ -303,7 +303,7 @@ def _connected(
     with ExitStack() as stack:
         address = endpoint.address
         if address is None:
-            measured = plan.server.source == "measured"
+            measured = plan.server.source != "assumed"
             threads = plan.server.runtime.threads if measured else physical_cores()
             progress.note(f"starting the embedded server with {threads} thread{'s' if threads > 1 else ''}")
             address = stack.enter_context(
