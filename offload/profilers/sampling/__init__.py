@@ -1,0 +1,1 @@
+"""Small random networks, measured to learn what kernels cost."""

@@ -1,0 +1,69 @@
+"""The sequence of random networks that costs are fitted on: the same for everyone, however many are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from offload.profilers.sampling.convolutional import image_network
+from offload.profilers.sampling.dense import dense_network, local_network
+from offload.profilers.sampling.onnx_builder import OnnxBuilder
+from offload.profilers.sampling.sequences import recurrent_network, speech_network, transformer_network
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Style = Callable[[OnnxBuilder, np.random.Generator, float, float], None]
+
+MOST_NETWORKS = 1500
+_STYLES: Mapping[str, tuple[float, Style]] = {
+    "image": (0.62, image_network),
+    "dense": (0.12, dense_network),
+    "transformer": (0.11, transformer_network),
+    "recurrent": (0.07, recurrent_network),
+    "speech": (0.04, speech_network),
+    "local": (0.04, local_network),
+}
+"""Each style with its share of the networks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledNetwork:
+    """A random network."""
+
+    number: int
+    style: str
+    onnx: bytes
+    """Float32, opset 20, static shapes."""
+
+
+def sampled_network(number: int) -> SampledNetwork:
+    """The network of a number from 0: style, size and depth fill their space evenly (Sobol's sequence).
+
+    Raises:
+        ValueError: there is no such number.
+    """
+    import numpy as np
+
+    if not 0 <= number < MOST_NETWORKS:
+        raise ValueError(f"there are {MOST_NETWORKS} networks, counted from 0")
+    which, scale, depth = (float(each) for each in _points()[number])
+    builder = OnnxBuilder(np.random.default_rng([number]))
+    for style, (share, draw) in _STYLES.items():
+        if which < share:
+            break
+        which -= share
+    draw(builder, np.random.default_rng([number, 1]), scale, depth)
+    return SampledNetwork(number=number, style=style, onnx=builder.finish())
+
+
+@cache
+def _points() -> NDArray[np.float64]:
+    from scipy.stats import qmc
+
+    points: NDArray[np.float64] = qmc.Sobol(3, seed=1).random_base2(11)[:MOST_NETWORKS]
+    return points
+
