@@ -148,7 +148,7 @@ def format_energy(joules: float) -> str:
 
 def format_flops(flops: float) -> str:
     """Floating-point operations (a multiply-accumulate is two): `8.2 GFLOP`."""
-    for factor, unit in ((1e9, "GFLOP"), (1e6, "MFLOP"), (1e3, "kFLOP")):
+    for factor, unit in ((1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (1e3, "kFLOP")):
         if flops >= factor:
             return f"{flops / factor:.1f} {unit}"
     return f"{flops:.0f} FLOP"

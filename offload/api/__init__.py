@@ -4,16 +4,19 @@ Each function reads artifacts or a model and returns one artifact. All raise Off
 mend.
 """
 
+from offload.api.devices import CalibrateRequest, calibrate
 from offload.api.links import LinkRequest, link
 from offload.api.plans import PlanRequest, plan
 from offload.api.profiles import ProfileRequest, profile
 from offload.api.verifications import VerifyRequest, verify
 
 __all__ = [
+    "CalibrateRequest",
     "LinkRequest",
     "PlanRequest",
     "ProfileRequest",
     "VerifyRequest",
+    "calibrate",
     "link",
     "plan",
     "profile",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offload.api.devices import find_preset
 from offload.api.models import load_again
 from offload.api.profiles import profile_on
+from offload.artifacts.base import kind_of
 from offload.artifacts.link import Link, LinkProfile
 from offload.artifacts.plan import Plan, Side, Target
+from offload.artifacts.preset import CalibratedPreset
 from offload.artifacts.profile import Profile
 from offload.artifacts.workspace import Workspace
 from offload.errors import OffloadError, UsageError, VerdictError
@@ -30,8 +32,8 @@ class PlanRequest:
     profile: Path | None
     """The device's profile; None takes the newest in the workspace that was measured on this machine."""
     server: str | tuple[str, ...] | None
-    """A profile file, HOST:PORT (profiles there), or a preset's name; of several the best is taken; None assumes a
-    preset and says which."""
+    """A profile file, HOST:PORT (profiles there), a preset's name or a calibrated preset; of several the best is taken;
+    None assumes a preset and says which."""
     uplink_bps: float | None = None
     """None takes the measured link."""
     downlink_bps: float | None = None
@@ -241,15 +243,10 @@ def _server_profile(
         preset = load_preset()
         progress.note(f"server: none given, assumed a {preset.name} from its published peak rates")
         return assumed_profile(device.graph, device.model, preset)
-    if Path(spec).is_file():
+    if Path(spec).is_file() and kind_of(Path(spec)) != CalibratedPreset.KIND:
         return Profile.load(Path(spec))
-    if spec in presets():
-        return assumed_profile(device.graph, device.model, load_preset(spec))
-    if _address(spec) is not None:
+    if _address(spec) is not None and spec not in presets():
         model = load_again(device.model, runtime_of(device.runtime), workspace=workspace, progress=progress)
         return profile_on(spec, model, device.model, token=request.token, tls_ca=request.tls_ca, progress=progress)
-    near = get_close_matches(spec.lower(), presets(), n=3) or presets()
-    raise OffloadError(
-        f"--server {spec}: no such file, and not a preset",
-        hint="give a profile, HOST:PORT, or one of " + ", ".join(near),
-    )
+    preset = find_preset(spec, asked_by="--server", others="a profile, HOST:PORT")
+    return assumed_profile(device.graph, device.model, preset)

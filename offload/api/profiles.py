@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offload.api.devices import find_preset
 from offload.api.models import identity_of, load
+from offload.artifacts.base import kind_of
 from offload.artifacts.profile import ModelIdentity, Precision, Profile
 from offload.artifacts.workspace import Workspace
 from offload.environment import chosen_threads
@@ -15,6 +17,7 @@ from offload.errors import OffloadError, UsageError
 from offload.progress import NullProgress, Progress
 
 if TYPE_CHECKING:
+    from offload.artifacts.costs import Costs
     from offload.models.loaded import LoadedModel
     from offload.profilers.energy.base import Meter
     from offload.runtimes.base import Runtime
@@ -57,6 +60,8 @@ class ProfileRequest:
     """Declared power while waiting; None takes what the meter reads."""
     meter: str | None = None
     """`auto`, `nvml`, `rapl`, `jetson` or `none`; None is `auto`, or `none` when a power is declared."""
+    predict: str | None = None
+    """A preset's name, a calibrated preset or a costs file: the profile is told from it, and nothing is run."""
     on: str | None = None
     """HOST:PORT of an offload server to profile on; None profiles here."""
     token: str | None = None
@@ -66,16 +71,18 @@ class ProfileRequest:
 
 
 def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress | None = None) -> Profile:
-    """Measure what each layer of a model costs, here or on a server.
+    """Measure what each layer of a model costs, here or on a server, or tell it without running the model.
 
     Raises:
-        OffloadError: the model, the device or the server cannot be used.
+        OffloadError: the model, the device, the server or what predicts cannot be used.
     """
     from offload.profilers.energy.profile import with_energy
     from offload.profilers.layers import profile_model
     from offload.serving.protocol_cost import measure_protocol
 
     progress = progress or NullProgress()
+    if request.predict is not None:
+        return _predicted(request, request.predict, workspace, progress)
     _check_remote(request)
     runtime = _runtime(request)
     if request.on is not None and request.threads is not None:
@@ -175,6 +182,55 @@ def profile_on(
     return remote.model_copy(update={"model": identity, "measured_on": address})
 
 
+def _predicted(request: ProfileRequest, predict: str, workspace: Workspace, progress: Progress) -> Profile:
+    """The profile told from a preset or from fitted costs; the model is loaded for its graph and not run."""
+    for option, given in (("--on", request.on), ("--meter", None if request.meter == "none" else request.meter)):
+        if given is not None:
+            raise UsageError(f"{option} measures, --predict runs nothing", hint="leave one of them out")
+    _check_powers(request)
+    costs = _costs(predict)
+    preset = None if costs else find_preset(predict, asked_by="--predict", others="a costs file")
+    if preset is not None and request.device != "cpu":
+        raise UsageError(
+            f"--device {request.device} is this machine's, the preset {preset.name} is another device",
+            hint="leave --device out",
+        )
+    runtime = _runtime(request)
+    threads = chosen_threads(request.threads)
+    model = load(
+        request.model,
+        runtime,
+        inputs=request.inputs,
+        batch=request.batch,
+        weights=request.weights,
+        precision=request.dtype,
+        workspace=workspace,
+        progress=progress,
+    )
+    identity = identity_of(model, inputs=request.inputs, weights=request.weights)
+    if preset is not None:
+        from offload.predictors.roofline import assumed_profile
+
+        return assumed_profile(
+            model.graph, identity, preset, power_w=request.power_w, idle_power_w=request.idle_power_w
+        )
+    from offload.predictors.costs import predicted_profile
+
+    found: Profile = predicted_profile(model, runtime, identity, costs, threads=threads)
+    powers = {"power_w": request.power_w, "idle_power_w": request.idle_power_w}
+    return found.model_copy(update={name: watts for name, watts in powers.items() if watts is not None})
+
+
+def _costs(predict: str) -> Costs | None:
+    """The fitted costs in a file; None where it is not a file of costs."""
+    path = Path(predict)
+    if not path.is_file() or kind_of(path) != "costs":
+        return None
+    from offload.artifacts.costs import Costs
+
+    return Costs.load(path)
+
+
 def _check_remote(request: ProfileRequest) -> None:
     """What a server decides for itself cannot be asked of it."""
     wishes = {
@@ -203,16 +259,21 @@ def _runtime(request: ProfileRequest) -> Runtime:
     )
 
 
-def _meter(request: ProfileRequest, runtime: Runtime) -> Meter | None:
-    """The meter to read, not yet entered; known to be there when it was asked for by name."""
-    from offload.profilers.energy.choose import open_meter
-
-    power_w, idle_power_w, meter = request.power_w, request.idle_power_w, request.meter
+def _check_powers(request: ProfileRequest) -> None:
+    power_w, idle_power_w = request.power_w, request.idle_power_w
     if power_w is not None and idle_power_w is not None and idle_power_w > power_w:
         raise UsageError(
             f"--idle-power {idle_power_w:g}W is above --power {power_w:g}W",
             hint="--power is the whole device's while computing, idle power included",
         )
+
+
+def _meter(request: ProfileRequest, runtime: Runtime) -> Meter | None:
+    """The meter to read, not yet entered; known to be there when it was asked for by name."""
+    from offload.profilers.energy.choose import open_meter
+
+    power_w, meter = request.power_w, request.meter
+    _check_powers(request)
     if power_w is not None and meter not in (None, "none"):
         raise UsageError(
             f"--power models the energy, --meter {meter} measures it", hint="give one of them, or --meter none"

@@ -111,6 +111,16 @@ class Artifact(BaseModel):
         return cls.from_json(text, source=str(path))
 
 
+def kind_of(path: Path) -> str | None:
+    """The kind of artifact that a file says it is; None for a file that is none, or cannot be read."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    found = document.get("kind") if isinstance(document, dict) else None
+    return found if isinstance(found, str) else None
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
@@ -120,6 +130,8 @@ _MADE_BY = {
     "link": "offload link HOST:PORT",
     "plan": "offload plan --bw 450mbps",
     "verification": "offload verify",
+    "preset": "offload calibrate PRESET --latency MODEL=80ms",
+    "reproduction": "offload reproduce neurosurgeon",
 }
 
 

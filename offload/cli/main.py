@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from offload.cli import failures
+from offload.cli.calibrate import calibrate
+from offload.cli.devices import devices
 from offload.cli.link import link
 from offload.cli.models import models
 from offload.cli.plan import plan
@@ -30,7 +32,7 @@ app = typer.Typer(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (profile, link, plan, serve, verify, models):
+for verb in (profile, link, plan, serve, verify, models, devices, calibrate):
     app.command(epilog=_EPILOG)(verb)
 
 

@@ -96,6 +96,10 @@ def profile(
     on: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Profile on that offload server, not here.")
     ] = None,
+    predict: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Run nothing: tell it from a preset (offload devices) or a costs file."),
+    ] = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
     all_layers: Annotated[bool, typer.Option("--all", help="Every layer, not the slowest ten.")] = False,
@@ -105,7 +109,7 @@ def profile(
     force: ForceOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes.")] = False,
 ) -> None:
-    """Measure what each layer of a model costs on this machine, or on a server."""
+    """Measure what each layer of a model costs on this machine, or on a server; or predict it."""
     from offload import api
     from offload.artifacts.workspace import Workspace
     from offload.models.inputs import parse_input_shape
@@ -129,6 +133,7 @@ def profile(
         idle_power_w=parse_power(idle_power) if idle_power else None,
         meter=meter.value if meter else None,
         on=on,
+        predict=predict,
         token=token,
         tls_ca=existing_file(tls_ca, "--tls-ca"),
     )
@@ -160,6 +165,11 @@ def profile(
 
 
 def _intention(request: api.ProfileRequest, destination: Path) -> str:
+    if request.predict is not None:
+        return (
+            f"would tell what {request.model}, batch {request.batch}, takes from {request.predict}, running nothing\n"
+            f"and write the profile to {destination}\n"
+        )
     where = f"on the server {request.on}" if request.on else f"on this machine's {request.device}"
     threads = (
         f"{request.threads} thread{'s' if request.threads != 1 else ''}" if request.threads else "all physical cores"

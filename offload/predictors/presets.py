@@ -1,34 +1,17 @@
-"""Servers by name: published peak rates, for plans before anything was measured there."""
+"""Devices by name: published rates, for profiles and plans where nothing was measured."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 
+from offload.artifacts.preset import Preset
 from offload.errors import OffloadError
 
 DEFAULT_PRESET = "t4"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """A server's published peak rates for 32-bit floating point, tensor cores not counted."""
-
-    name: str
-    peak_flops_per_s: float
-    """A multiply or an add is one operation."""
-    bandwidth_bytes_per_s: float
-    """Of the accelerator's own memory."""
-    board_power_w: float | None
-    """The most the board may draw; None when not published."""
-    source: str
-    """Where the figures were published, in words."""
-    efficiency: float
-    """Fraction of the peaks that layers are assumed to reach: an assumption, not a measurement."""
 
 
 @cache
@@ -47,6 +30,11 @@ def load_preset(name: str = DEFAULT_PRESET) -> Preset:
     """
     known = presets()
     if name not in known:
-        near = get_close_matches(name.lower(), known, n=3, cutoff=0.4) or list(known)
-        raise OffloadError(f"there is no server preset {name!r}", hint="presets: " + ", ".join(near))
+        raise OffloadError(f"there is no preset {name!r}", hint="presets: " + ", ".join(near_presets(name)))
     return known[name]
+
+
+def near_presets(name: str) -> list[str]:
+    """Names of presets like that one; all of them where none is like it."""
+    known = presets()
+    return get_close_matches(name.lower(), known, n=3, cutoff=0.4) or list(known)

@@ -1,15 +1,31 @@
 """Times from published peak rates: the roofline model (Williams, Waterman and Patterson, CACM 2009).
 
-A layer takes as long as the slower of computing its operations and moving its bytes. Assumed, and said in every plan
-that uses it: each layer reaches one fixed fraction of both peaks, reads its inputs and weights from memory and writes
-its outputs back (no fusion, no cache), and launching it costs nothing.
+A layer takes as long as the slower of computing its operations and moving its bytes, and what starting it takes.
+Assumed, and said in every plan that uses it: a kind of layer reaches one fixed fraction of both peaks, and a layer
+reads its inputs and weights from memory and writes its outputs back (no fusion, no cache).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from offload.artifacts.preset import Preset
 from offload.artifacts.profile import KernelGroup, ModelIdentity, Profile, RuntimeIdentity
 from offload.graph.model_graph import Layer, ModelGraph
-from offload.predictors.presets import Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerTerms:
+    """What bounds a layer from below, before any calibration, in seconds."""
+
+    computing_s: float
+    moving_s: float
+    launch_s: float
+
+    def seconds(self, compute_factor: float = 1.0, memory_factor: float = 1.0) -> float:
+        """The slower of the two with their factors, and the launch."""
+        return max(self.computing_s * compute_factor, self.moving_s * memory_factor) + self.launch_s
 
 
 def layer_bytes(graph: ModelGraph, layer: Layer) -> int:
@@ -19,16 +35,41 @@ def layer_bytes(graph: ModelGraph, layer: Layer) -> int:
     return layer.weight_bytes + sum(graph.tensor_by_name[name].size_bytes for name in (*layer.inputs, *layer.outputs))
 
 
-def roofline_s(graph: ModelGraph, layer: Layer, preset: Preset) -> float:
-    """Seconds of one run of a layer on a server of that preset."""
-    computing = layer.flops / preset.peak_flops_per_s
-    moving = layer_bytes(graph, layer) / preset.bandwidth_bytes_per_s
-    return max(computing, moving) / preset.efficiency
+def layer_terms(graph: ModelGraph, preset: Preset) -> list[LayerTerms]:
+    """The terms of each layer by published rates and assumed efficiency; a preset's factors are left out."""
+    return [
+        LayerTerms(
+            computing_s=layer.flops / (preset.peak_flops_per_s * preset.efficiency[layer.kind]),
+            moving_s=layer_bytes(graph, layer) / (preset.bandwidth_bytes_per_s * preset.efficiency[layer.kind]),
+            launch_s=0.0 if layer.kind == "shape" else preset.launch_s,
+        )
+        for layer in graph.layers
+    ]
 
 
-def assumed_profile(graph: ModelGraph, model: ModelIdentity, preset: Preset) -> Profile:
-    """The profile a server of that preset is assumed to have: one sample a layer, flagged `assumed`."""
-    times = [roofline_s(graph, layer, preset) for layer in graph.layers]
+def layer_times_s(graph: ModelGraph, preset: Preset) -> list[float]:
+    """Seconds of one run of each layer on the preset's device, its calibration included."""
+    return [terms.seconds(preset.compute_factor, preset.memory_factor) for terms in layer_terms(graph, preset)]
+
+
+def assumed_profile(
+    graph: ModelGraph,
+    model: ModelIdentity,
+    preset: Preset,
+    *,
+    power_w: float | None = None,
+    idle_power_w: float | None = None,
+) -> Profile:
+    """The profile a device of that preset is assumed to have: one sample a layer, flagged `assumed`.
+
+    Args:
+        graph: The model's layers.
+        model: Which model.
+        preset: The device.
+        power_w: Power while computing; None takes the preset's.
+        idle_power_w: Power while waiting.
+    """
+    times: Sequence[float] = layer_times_s(graph, preset)
     whole = (max(sum(times), 1e-9),)
     return Profile.create(
         model=model,
@@ -43,5 +84,7 @@ def assumed_profile(graph: ModelGraph, model: ModelIdentity, preset: Preset) -> 
             for index, seconds in enumerate(times)
         ),
         reference_s=(),
+        power_w=preset.power_w if power_w is None else power_w,
+        idle_power_w=idle_power_w,
         stopped="not measured",
     )

@@ -8,7 +8,7 @@ from typing import Literal
 from offload.artifacts.estimate import Estimate
 from offload.units import format_duration, format_energy, format_flops, format_rate, format_size
 
-Unit = Literal["s", "B", "FLOP", "FLOP/s", "J", "W", "bit/s", "fraction", "change", "times", "count"]
+Unit = Literal["s", "B", "B/s", "FLOP", "FLOP/s", "J", "W", "bit/s", "fraction", "change", "times", "count"]
 Scalar = str | int | float | None
 NOTHING = "–"
 
@@ -109,6 +109,8 @@ def _format(value: float, unit: Unit) -> str:
             return format_duration(value) if value else "0 s"
         case "B":
             return format_size(value)
+        case "B/s":
+            return format_size(value) + "/s"
         case "FLOP":
             return format_flops(value)
         case "FLOP/s":

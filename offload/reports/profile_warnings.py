@@ -15,7 +15,7 @@ _FAR_APART = 0.1
 def profile_warnings(profile: Profile) -> tuple[str, ...]:
     """What a reader should know before relying on a profile; empty when all is well."""
     if profile.source == "assumed":
-        return ("assumed from published peak rates, not measured: profile on the machine itself",)
+        return _assumed_warnings(profile)
     found = []
     rounds, dirty = len(profile.whole_s), len(profile.dirty_rounds)
     if dirty and len(profile.clean_rounds) == rounds:
@@ -65,6 +65,16 @@ def profile_warnings(profile: Profile) -> tuple[str, ...]:
     if profile.model.untrained:
         found.append(
             "untrained weights: times are real, the model's answers mean nothing; give --weights for real ones"
+        )
+    return tuple(found)
+
+
+def _assumed_warnings(profile: Profile) -> tuple[str, ...]:
+    found = ["assumed from published peak rates, not measured: profile on the machine itself"]
+    if profile.power_w is not None:
+        found.append(
+            f"energy is {profile.power_w:g} W times time, assumed the same for every layer: give the device's own "
+            "with --power"
         )
     return tuple(found)
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from offload.artifacts.link import LinkProfile
 from offload.artifacts.plan import Plan
+from offload.artifacts.preset import CalibratedPreset
 from offload.artifacts.profile import Profile
 from offload.artifacts.verification import Verification
 from offload.reports.document import Report, Section, human
 from offload.reports.link import link_report
 from offload.reports.plan import plan_report
+from offload.reports.presets import preset_report
 from offload.reports.profile import profile_report
 from offload.reports.verification import verification_report
 
@@ -33,7 +35,7 @@ def render(artifact: Artifact, form: Form, *, all_layers: bool = False, width: i
     """An artifact as text.
 
     Args:
-        artifact: A profile, link, plan or verification.
+        artifact: One that there is a report on.
         form: `json` is the artifact itself; the others are its report.
         all_layers: Every row of a profile rather than the slowest; CSV always has every row.
         width: Columns that a table may take.
@@ -60,6 +62,8 @@ def report_on(artifact: Artifact, *, all_layers: bool = False) -> Report:
             return plan_report(artifact)
         case Verification():
             return verification_report(artifact)
+        case CalibratedPreset():
+            return preset_report(artifact)
     raise TypeError(f"there is no report on a {artifact.kind}")
 
 
