@@ -9,7 +9,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from offload.artifacts.base import Positive, Seconds
+from offload.artifacts.base import Amount, Positive, Seconds
+from offload.artifacts.breakdown import Breakdown
 
 SLOWEST_BPS, FASTEST_BPS = 1e4, 1e11
 """The uplink rates looked at, and the plan's own."""
@@ -56,6 +57,11 @@ class Choice:
     """The largest is what the plan's target minimises: one of latency and energy, four of throughput."""
     limited: tuple[Terms, ...] = ()
     """What the policy's `most` limits, in its order."""
+    uplink_bytes: Amount = 0
+    """What a request sends, and below what it gets back."""
+    downlink_bytes: Amount = 0
+    breakdown: Breakdown | None = None
+    """What a request takes at the plan's own rates and loads; None in a plan of an earlier version."""
 
     def __post_init__(self) -> None:
         """Refuse runs that are none."""
@@ -125,18 +131,21 @@ class Policy:
 
     def best(self, *, uplink_bps: float, server_load: float) -> Choice | None:
         """The choice to follow at a rate and a load; None when none keeps to the limits there."""
+        at = {"uplink_bps": uplink_bps, "server_load": server_load}
+        kept = (choice for choice in self.choices if self.keeps(choice, **at))
+        return min(kept, key=lambda choice: self.cost(choice, **at), default=None)
 
-        def figure(terms: Terms) -> float:
-            return terms.at(
-                uplink_bps=uplink_bps, server_load=server_load, radio_fitted_to_bps=self.radio_fitted_to_bps
-            )
+    def cost(self, choice: Choice, *, uplink_bps: float, server_load: float) -> float:
+        """What the plan's target makes best of one choice, at a rate and a load."""
+        return max(self._figure(terms, uplink_bps, server_load) for terms in choice.stages)
 
-        kept = (
-            choice
-            for choice in self.choices
-            if all(figure(terms) <= most * KEEPING for terms, most in zip(choice.limited, self.most, strict=True))
-        )
-        return min(kept, key=lambda choice: max(map(figure, choice.stages)), default=None)
+    def keeps(self, choice: Choice, *, uplink_bps: float, server_load: float) -> bool:
+        """Whether one of the choices keeps to the limits at a rate and a load."""
+        limited = (self._figure(terms, uplink_bps, server_load) for terms in choice.limited)
+        return all(figure <= most * KEEPING for figure, most in zip(limited, self.most, strict=True))
+
+    def _figure(self, terms: Terms, uplink_bps: float, server_load: float) -> float:
+        return terms.at(uplink_bps=uplink_bps, server_load=server_load, radio_fitted_to_bps=self.radio_fitted_to_bps)
 
 
 def runs(layers: Iterable[int]) -> tuple[tuple[int, int], ...]:

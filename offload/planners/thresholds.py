@@ -19,7 +19,7 @@ from offload.artifacts.policy import Choice, Policy, PolicyRow, Terms, runs
 from offload.graph.cuts import make_cut
 from offload.planners.base import Problem
 from offload.planners.constraints import limits_of, within
-from offload.planners.costs import linear_costs
+from offload.planners.costs import linear_costs, make_option
 from offload.planners.covering import Figures, useful
 from offload.planners.envelope import Envelope, Plane, Point
 from offload.planners.ideals import MOST_CUTS, CutTable, legal_cuts, table_of
@@ -28,7 +28,6 @@ from offload.planners.mincut import prefixes
 from offload.planners.network import CutNetwork
 from offload.planners.parametric import Formula, Region, at_point, limit_formulas, objective_formulas, region_of
 from offload.planners.sweep import Line, sweep
-from offload.planners.words import describe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -210,9 +209,13 @@ def _searched(
 
 def _choices(problem: Problem, found: _Found) -> Iterator[Choice]:
     for number, device in enumerate(found.devices):
+        option = make_option(problem, make_cut(problem.graph, device))
         yield Choice(
             device_runs=runs(device),
-            words=describe(problem.graph, make_cut(problem.graph, device)),
+            words=option.words,
+            uplink_bytes=option.uplink_bytes,
+            downlink_bytes=option.downlink_bytes,
+            breakdown=option.breakdown,
             stages=tuple(_terms(each) for each in found.figures.stages[:, :, number].tolist()),
             limited=tuple(_terms(each) for each in found.figures.limited[:, :, number].tolist()),
         )

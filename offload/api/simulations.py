@@ -1,0 +1,160 @@
+"""Simulations: a plan's policy followed while the link and the server's load change."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offload.artifacts.plan import Plan
+from offload.artifacts.simulation import Simulation
+from offload.artifacts.workspace import Workspace
+from offload.errors import OffloadError, UsageError
+from offload.progress import NullProgress, Progress
+from offload.units import format_duration, format_rate, parse_rate
+
+if TYPE_CHECKING:
+    from offload.simulation.generators import Generator
+    from offload.simulation.traces import Trace
+
+_GENERATED_S = 120.0
+_AT_LEAST_S = 60.0
+_LONGEST_S = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateRequest:
+    """What `simulate` is asked for."""
+
+    plan: Path | None
+    """None takes the newest plan in the workspace."""
+    bandwidth: str | None = None
+    """A trace's file, a generator's name or a rate such as `18mbps`; None: the plan's own uplink."""
+    load: str | None = None
+    """A trace's file, a generator's name or a number of at least 1; None: the plan's own load of the server."""
+    duration_s: float | None = None
+    """None: as long as the longer file, from one minute to one hour; two minutes without a file."""
+    every_s: float = 1.0
+    """Between the beginnings of requests."""
+    seed: int = 0
+    """Of the generators."""
+
+
+def simulate(request: SimulateRequest, *, workspace: Workspace, progress: Progress | None = None) -> Simulation:
+    """Replay a bandwidth and a load under a plan: follow its policy, and compare with never changing and the oracle.
+
+    Raises:
+        OffloadError: there is no plan or it has no policy, or a trace cannot be used.
+    """
+    from offload.simulation.replay import simulate as replay
+
+    if request.every_s <= 0:
+        raise UsageError("--every 0 is no time between requests", hint="write it like --every 1s")
+    if request.duration_s is not None and request.duration_s <= 0:
+        raise UsageError("--duration 0 leaves no time for a request", hint="write it like --duration 2min")
+    plan = _plan(request.plan, workspace, progress or NullProgress())
+    files = [trace for trace in (_bandwidth_file(request.bandwidth), _load_file(request.load)) if trace is not None]
+    lasted_s = max((trace.period_s for trace in files), default=_GENERATED_S)
+    duration_s = request.duration_s or min(_LONGEST_S, max(_AT_LEAST_S, lasted_s))
+    bandwidth, bandwidth_source = _bandwidth(request, plan, duration_s)
+    load, load_source = _load(request, plan, duration_s)
+    return replay(
+        plan,
+        uplink_bps=bandwidth,
+        server_load=load,
+        duration_s=duration_s,
+        every_s=request.every_s,
+        bandwidth_source=bandwidth_source,
+        load_source=load_source,
+    )
+
+
+def _plan(path: Path | None, workspace: Workspace, progress: Progress) -> Plan:
+    if path is not None:
+        return Plan.load(path)
+    found = workspace.newest(Plan)
+    if found is None:
+        raise OffloadError(f"no plan in {workspace.root}", hint="make one with `offload plan --bw 18mbps`")
+    progress.note(f"took the newest plan, {found[0]}")
+    return found[1]
+
+
+def _bandwidth(request: SimulateRequest, plan: Plan, duration_s: float) -> tuple[Trace, str]:
+    from offload.simulation.generators import BANDWIDTHS
+    from offload.simulation.traces import Trace
+
+    text, own = request.bandwidth, plan.link.uplink_bps
+    if text is None:
+        return Trace.constant(own), f"the plan's own, {format_rate(own)} all the time"
+    if text in BANDWIDTHS:
+        return _generated(text, BANDWIDTHS, own, request.seed, duration_s)
+    trace = _bandwidth_file(text)
+    if trace is not None:
+        return trace, _file_words(text, trace)
+    rate = _constant(text, parse_rate, "--bandwidth", BANDWIDTHS, "a rate as 18mbps")
+    return Trace.constant(rate), f"{format_rate(rate)} all the time"
+
+
+def _load(request: SimulateRequest, plan: Plan, duration_s: float) -> tuple[Trace, str]:
+    from offload.simulation.generators import LOADS
+    from offload.simulation.traces import Trace
+
+    text, own = request.load, plan.server.load
+    if text is None:
+        return Trace.constant(own), f"the plan's own, {own:g} all the time"
+    if text in LOADS:
+        return _generated(text, LOADS, own, request.seed + 1, duration_s)
+    trace = _load_file(text)
+    if trace is not None:
+        return trace, _file_words(text, trace)
+    load = _constant(text, float, "--load", LOADS, "a number as 3")
+    if not 1 <= load <= 10_000:
+        raise UsageError(f"--load {text}: a load is from 1, an idle server, to 10000", hint="write it like --load 3")
+    return Trace.constant(load), f"{load:g} all the time"
+
+
+def _bandwidth_file(text: str | None) -> Trace | None:
+    from offload.simulation.generators import BANDWIDTHS
+    from offload.simulation.trace_files import read_bandwidth
+
+    return read_bandwidth(Path(text)) if text is not None and _names_a_file(text, BANDWIDTHS) else None
+
+
+def _load_file(text: str | None) -> Trace | None:
+    from offload.simulation.generators import LOADS
+    from offload.simulation.trace_files import read_load
+
+    return read_load(Path(text)) if text is not None and _names_a_file(text, LOADS) else None
+
+
+def _names_a_file(text: str, generators: Mapping[str, Generator]) -> bool:
+    """Whether a file of that name is there, or a name that is a path's is meant to be."""
+    path = Path(text)
+    return text not in generators and (path.exists() or path.suffix in (".csv", ".txt", ".trace", ".up", ".down"))
+
+
+def _file_words(text: str, trace: Trace) -> str:
+    return f"{text}, {format_duration(trace.period_s)}, repeated"
+
+
+def _generated(
+    name: str, generators: Mapping[str, Generator], own: float, seed: int, duration_s: float
+) -> tuple[Trace, str]:
+    words = f"{name}, made up, seed {seed}" if name not in ("steps", "ramp") else f"{name}, made up"
+    return generators[name](own, duration_s, random.Random(seed)), words  # noqa: S311 - a trace, not a secret
+
+
+def _constant(
+    text: str, parse: Callable[[str], float], option: str, generators: Mapping[str, Generator], example: str
+) -> float:
+    try:
+        return parse(text)
+    except (UsageError, ValueError):
+        near = get_close_matches(text, generators, n=1) or generators
+        raise UsageError(
+            f"{option} {text}: no such file, and not a name or a value",
+            hint=f"give a trace's file, {example}, or one of {', '.join(near)}",
+        ) from None

@@ -1,0 +1,143 @@
+"""Line and scatter charts as files: PNG, SVG, or an HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from offload.errors import OffloadError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Style = Literal["line", "dashed", "steps", "points"]
+_ENDINGS = (".png", ".svg", ".html")
+_WIDTH_IN, _PANEL_IN, _DPI = 8.0, 2.4, 150
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Points that belong together."""
+
+    label: str
+    """In the legend; empty for none."""
+    x: Sequence[float]
+    y: Sequence[float]
+    style: Style = "line"
+    """`steps` holds each value until the next x."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One pair of axes."""
+
+    series: Sequence[Series]
+    x_label: str
+    y_label: str
+    title: str = ""
+    log_x: bool = False
+    log_y: bool = False
+    height: float = 1.0
+    """Against that of the other panels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """Panels under one another."""
+
+    title: str
+    panels: Sequence[Panel]
+    share_x: bool = False
+    """Whether the panels have one x axis, labelled under the last."""
+
+
+def check_picture_file(path: Path, *, force: bool) -> None:
+    """Refuse, before any work, a file that a picture cannot be written to.
+
+    Raises:
+        UsageError: another ending than .png, .svg or .html.
+        OffloadError: it is a folder, is there already, or its folder is not.
+    """
+    if path.suffix.lower() not in _ENDINGS:
+        raise UsageError(f"{path}: pictures are {', '.join(_ENDINGS)} files", hint="name it like picture.png")
+    if path.is_dir():
+        raise OffloadError(f"{path} is a folder", hint="name a file in it")
+    if path.exists() and not force:
+        raise OffloadError(f"{path} is there already", hint="add --force to replace it, or name another file")
+    if not path.parent.is_dir():
+        raise OffloadError(f"{path}: the folder {path.parent} is not there", hint="make it first, or name another")
+
+
+def write_picture(picture: Picture, path: Path) -> None:
+    """Draw a picture into a file; its ending says how.
+
+    Raises:
+        OffloadError: it cannot be written.
+    """
+    figure = _draw(picture)
+    data = io.BytesIO()
+    if path.suffix.lower() == ".png":
+        figure.savefig(data, format="png", dpi=_DPI)
+    else:
+        figure.savefig(data, format="svg", metadata={"Date": None})
+    content = data.getvalue()
+    if path.suffix.lower() == ".html":
+        content = _page(picture.title, content.decode()).encode()
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise OffloadError(f"cannot write {path}: {error.strerror}", hint="name a file you can write to") from error
+
+
+def _draw(picture: Picture) -> Figure:
+    from matplotlib.figure import Figure  # no pyplot: no window, no state that outlives the picture
+
+    heights = [panel.height for panel in picture.panels]
+    figure = Figure(figsize=(_WIDTH_IN, _PANEL_IN * sum(heights) + 0.6), layout="constrained")
+    every = figure.subplots(
+        len(heights), 1, squeeze=False, sharex=picture.share_x, gridspec_kw={"height_ratios": heights}
+    )
+    for number, (panel, axes) in enumerate(zip(picture.panels, every[:, 0], strict=True)):
+        _draw_panel(panel, axes)
+        if picture.share_x and number < len(heights) - 1:
+            axes.set_xlabel("")
+    figure.suptitle(picture.title)
+    return figure
+
+
+def _draw_panel(panel: Panel, axes: Axes) -> None:
+    for series in panel.series:
+        label = series.label or None
+        match series.style:
+            case "points":
+                axes.plot(series.x, series.y, ".", markersize=4, label=label)
+            case "steps":
+                axes.step(series.x, series.y, where="post", linewidth=1.2, label=label)
+            case "dashed":
+                axes.plot(series.x, series.y, "--", linewidth=1.2, label=label)
+            case "line":
+                axes.plot(series.x, series.y, linewidth=1.2, label=label)
+    axes.set_title(panel.title, fontsize="medium")
+    axes.set_xlabel(panel.x_label)
+    axes.set_ylabel(panel.y_label)
+    if panel.log_x:
+        axes.set_xscale("log")
+    if panel.log_y:
+        axes.set_yscale("log")
+    axes.grid(visible=True, alpha=0.3)
+    if any(series.label for series in panel.series):
+        axes.legend(fontsize="small")
+
+
+def _page(title: str, svg: str) -> str:
+    drawing = svg[svg.index("<svg") :]
+    return (
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
+        f"<style>body {{ margin: 1em auto; max-width: 60em }} svg {{ width: 100%; height: auto }}</style>\n{drawing}"
+        "</html>\n"
+    )
