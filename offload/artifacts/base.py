@@ -130,6 +130,7 @@ _MADE_BY = {
     "link": "offload link HOST:PORT",
     "plan": "offload plan --bw 450mbps",
     "verification": "offload verify",
+    "simulation": "offload simulate",
     "preset": "offload calibrate PRESET --latency MODEL=80ms",
     "reproduction": "offload reproduce neurosurgeon",
 }

@@ -11,12 +11,14 @@ from offload.artifacts.link import LinkProfile
 from offload.artifacts.plan import Plan
 from offload.artifacts.preset import CalibratedPreset
 from offload.artifacts.profile import Profile
+from offload.artifacts.simulation import Simulation
 from offload.artifacts.verification import Verification
 from offload.reports.document import Report, Section, human
 from offload.reports.link import link_report
 from offload.reports.plan import plan_report
 from offload.reports.presets import preset_report
 from offload.reports.profile import profile_report
+from offload.reports.simulation import simulation_report
 from offload.reports.verification import verification_report
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ def report_on(artifact: Artifact, *, all_layers: bool = False) -> Report:
             return plan_report(artifact)
         case Verification():
             return verification_report(artifact)
+        case Simulation():
+            return simulation_report(artifact)
         case CalibratedPreset():
             return preset_report(artifact)
     raise TypeError(f"there is no report on a {artifact.kind}")
