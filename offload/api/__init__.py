@@ -8,6 +8,7 @@ from offload.api.devices import CalibrateRequest, calibrate
 from offload.api.links import LinkRequest, link
 from offload.api.plans import PlanRequest, plan
 from offload.api.profiles import ProfileRequest, profile
+from offload.api.simulations import SimulateRequest, simulate
 from offload.api.verifications import VerifyRequest, verify
 
 __all__ = [
@@ -15,10 +16,12 @@ __all__ = [
     "LinkRequest",
     "PlanRequest",
     "ProfileRequest",
+    "SimulateRequest",
     "VerifyRequest",
     "calibrate",
     "link",
     "plan",
     "profile",
+    "simulate",
     "verify",
 ]

@@ -19,6 +19,7 @@ from offload.cli.models import models
 from offload.cli.plan import plan
 from offload.cli.profile import profile
 from offload.cli.serve import serve
+from offload.cli.simulate import simulate
 from offload.cli.terminal import Terminal
 from offload.cli.verify import verify
 from offload.version import __version__
@@ -32,7 +33,7 @@ app = typer.Typer(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (profile, link, plan, serve, verify, models, devices, calibrate):
+for verb in (profile, link, plan, serve, verify, simulate, models, devices, calibrate):
     app.command(epilog=_EPILOG)(verb)
 
 
