@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 from offload.version import __version__
 
 if TYPE_CHECKING:
-    from offload.api import LinkRequest, PlanRequest, ProfileRequest, VerifyRequest, link, plan, profile, verify
+    from offload.api import (
+        ImportRequest,
+        LinkRequest,
+        PlanRequest,
+        ProfileRequest,
+        VerifyRequest,
+        import_trace,
+        link,
+        plan,
+        profile,
+        verify,
+    )
     from offload.artifacts.link import LinkProfile
     from offload.artifacts.plan import Plan
     from offload.artifacts.profile import Profile
@@ -22,10 +33,12 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "profile": "offload.api",
+    "import_trace": "offload.api",
     "link": "offload.api",
     "plan": "offload.api",
     "verify": "offload.api",
     "ProfileRequest": "offload.api",
+    "ImportRequest": "offload.api",
     "LinkRequest": "offload.api",
     "PlanRequest": "offload.api",
     "VerifyRequest": "offload.api",
@@ -38,6 +51,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "ImportRequest",
     "LinkProfile",
     "LinkRequest",
     "OffloadError",
@@ -49,6 +63,7 @@ __all__ = [
     "VerifyRequest",
     "Workspace",
     "__version__",
+    "import_trace",
     "link",
     "plan",
     "profile",

@@ -5,6 +5,7 @@ mend.
 """
 
 from offload.api.devices import CalibrateRequest, calibrate
+from offload.api.imports import ImportRequest, import_trace
 from offload.api.links import LinkRequest, link
 from offload.api.plans import PlanRequest, plan
 from offload.api.profiles import ProfileRequest, profile
@@ -13,12 +14,14 @@ from offload.api.verifications import VerifyRequest, verify
 
 __all__ = [
     "CalibrateRequest",
+    "ImportRequest",
     "LinkRequest",
     "PlanRequest",
     "ProfileRequest",
     "SimulateRequest",
     "VerifyRequest",
     "calibrate",
+    "import_trace",
     "link",
     "plan",
     "profile",

@@ -143,7 +143,12 @@ class Profile(Artifact):
         energy_lost: Why a meter that was there gave no energy.
         shared_error: Of a predicted profile: half width of the 90 % interval of a whole model's time, as a fraction,
             by which all of its groups may stray together.
-        imported_from: What an imported profile was read from: the tool's name and the file's.
+        imported_from: What an imported profile was read from: the tool's name and the file's. Its times are those
+            that the trace tells of the layers; they are not closed against the whole, which the other tool timed with
+            its own profiler on. Its environment is that of the machine that imported it.
+        unmatched_share: Of an imported profile: the share of its time in kernels that name no layer of the model. It
+            is counted with the kernel that ran before them.
+        warm_up_runs: Of an imported profile: runs at the start of its trace that were left out.
         measured_on: Address of the server that it was made on; None when it was made on the machine that asked.
         protocol: Requests over loopback that compute nothing: the serving protocol's own cost; empty when not measured.
         divided: The model run in two parts, for a few cuts; empty when there was no time for it, or nothing to divide.
@@ -174,6 +179,8 @@ class Profile(Artifact):
     measured_on: str | None = None
     shared_error: Annotated[float, Field(ge=0, le=10)] = 0.0
     imported_from: str | None = None
+    unmatched_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    warm_up_runs: Amount = 0
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:

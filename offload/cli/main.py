@@ -14,6 +14,7 @@ import typer
 from offload.cli import failures
 from offload.cli.calibrate import calibrate
 from offload.cli.devices import devices
+from offload.cli.import_verb import import_
 from offload.cli.link import link
 from offload.cli.models import models
 from offload.cli.plan import plan
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for verb in (profile, link, plan, serve, verify, simulate, models, devices, calibrate):
     app.command(epilog=_EPILOG)(verb)
+app.command("import", epilog=_EPILOG)(import_)
 
 
 def _show_version(asked: bool) -> None:

@@ -90,7 +90,7 @@ def profile_report(profile: Profile, *, all_layers: bool = False) -> Report:
     """What each layer costs, how that was measured, and how far to trust it.
 
     Args:
-        profile: A measured or assumed profile.
+        profile: A profile of any source.
         all_layers: Every group in the graph's order rather than the slowest, slowest first.
     """
     costs = group_costs(profile)
@@ -100,6 +100,7 @@ def profile_report(profile: Profile, *, all_layers: bool = False) -> Report:
         [threads, runtime.name]
         + ["channels last"] * runtime.channels_last
         + ["compiled; layers as timed uncompiled"] * runtime.compiled
+        + [f"imported from {profile.imported_from}"] * (profile.source == "imported")
     )
     title = f"{model.name}, batch {model.batch}, {model.precision}, on {runtime.device} ({how})"
     if profile.source == "assumed":
@@ -107,6 +108,8 @@ def profile_report(profile: Profile, *, all_layers: bool = False) -> Report:
     sections = [_layers(costs, all_layers), _totals(profile)]
     if profile.source == "measured":
         sections.append(_measuring(profile))
+    if profile.source == "imported":
+        sections.append(_importing(profile))
     warnings = profile_warnings(profile)
     if warnings:
         sections.append(Section(title="Before you rely on this", lines=warnings))
@@ -237,6 +240,22 @@ def _measuring(profile: Profile) -> Section:
         columns=("", "value"),
         rows=(*rows, *_energy_measuring(profile)),
         lines=(f"{rounds} rounds{disturbed}, stopped by: {profile.stopped}{precision}",),
+    )
+
+
+def _importing(profile: Profile) -> Section:
+    runs, left_out = len(profile.whole_s), profile.warm_up_runs
+    warm_up = f", after {left_out} that {'was' if left_out == 1 else 'were'} left out as warm-up" if left_out else ""
+    return Section(
+        title="How it was imported",
+        columns=("", "value"),
+        rows=(
+            ("sum of the layers: what plans take", seconds(profile.raw_sum_s)),
+            ("whole, as the tool tells it", seconds(profile.whole)),
+            ("sum against the whole", change(profile.raw_gap)),
+            ("time that names no layer", fraction(profile.unmatched_share)),
+        ),
+        lines=(f"{runs} run{'' if runs == 1 else 's'}{warm_up}",),
     )
 
 

@@ -10,12 +10,15 @@ _WIDE_GAP = 0.25
 _OWN_LOAD = 0.5
 _FEW_PERIODS = 20
 _FAR_APART = 0.1
+_WORTH_SAYING = 0.005
 
 
 def profile_warnings(profile: Profile) -> tuple[str, ...]:
     """What a reader should know before relying on a profile; empty when all is well."""
     if profile.source == "assumed":
         return _assumed_warnings(profile)
+    if profile.source == "imported":
+        return _imported_warnings(profile)
     found = []
     rounds, dirty = len(profile.whole_s), len(profile.dirty_rounds)
     if dirty and len(profile.clean_rounds) == rounds:
@@ -75,6 +78,37 @@ def _assumed_warnings(profile: Profile) -> tuple[str, ...]:
         found.append(
             f"energy is {profile.power_w:g} W times time, assumed the same for every layer: give the device's own "
             "with --power"
+        )
+    return tuple(found)
+
+
+def _imported_warnings(profile: Profile) -> tuple[str, ...]:
+    runtime = profile.runtime
+    found = [
+        f"imported from {profile.imported_from}: another tool's times, not measured again here; "
+        "`offload profile` on that machine measures the whole without a profiler"
+    ]
+    if abs(profile.raw_gap) > _WIDE_GAP and runtime.name != "tensorrt":
+        found.append(
+            f"the sum of the layers is {human(change(profile.raw_gap))} off the whole that the tool tells, which holds "
+            "its profiler's own cost: plans take the layers"
+        )
+    if profile.unmatched_share > _WORTH_SAYING:
+        found.append(
+            f"{human(fraction(profile.unmatched_share))} of the trace's time names no layer of the model and is "
+            "counted with the layer before it"
+        )
+    if len(profile.whole_s) == 1:
+        found.append("one sample a layer, so no interval is known: plans from it look surer than they are")
+    if runtime.name == "tensorrt":
+        found.append(
+            f"the trace does not tell the engine's precision: {profile.model.precision} is the model's, --fp16 and "
+            "--int8 engines are faster than a server that runs the model as it is"
+        )
+    if runtime.name == "onnxruntime" and runtime.device.startswith("cuda"):
+        found.append(
+            "where ONNX Runtime was built without CUPTI its trace tells when a GPU's kernels were launched, not how "
+            "long they ran: compare the sum with the latency you know"
         )
     return tuple(found)
 

@@ -1,0 +1,101 @@
+"""`offload import`: a profile from the trace of another tool."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from offload.cli.delivery import Delivery
+from offload.cli.options import (
+    ForceOption,
+    Format,
+    FormatOption,
+    JsonOption,
+    OutputOption,
+    chosen_format,
+    existing_file,
+)
+from offload.cli.terminal import ConsoleProgress, Terminal
+from offload.errors import UsageError
+
+
+class Tool(StrEnum):
+    """What can have written a trace."""
+
+    TRTEXEC = "trtexec"
+    ONNXRUNTIME = "onnxruntime"
+    TORCH = "torch"
+
+
+def import_(
+    context: typer.Context,
+    trace: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRACE",
+            help="What trtexec --exportProfile, ONNX Runtime's enable_profiling or torch's export_chrome_trace wrote.",
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="What it is a trace of: FILE.onnx, a built-in name, package.module:callable, torchvision:NAME.",
+        ),
+    ],
+    tool: Annotated[Tool | None, typer.Option(help="What wrote the trace; found out if left out.")] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where it ran, as cuda:0; what the trace tells if left out.")
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Threads it ran on; what the trace tells, or 1, if left out."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Inputs in one run.")] = 1,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=SHAPE", help="An input's shape, as data=1x3x224x224; repeatable."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights of a built-in model, safetensors.")
+    ] = None,
+    all_layers: Annotated[bool, typer.Option("--all", help="Every layer, not the slowest ten.")] = False,
+    form: FormatOption = Format.TABLE,
+    json: JsonOption = False,
+    output: OutputOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Make a profile from a trace that another tool recorded, on this machine or another."""
+    from offload import api
+    from offload.artifacts.workspace import Workspace
+    from offload.models.inputs import parse_input_shape
+
+    terminal: Terminal = context.obj
+    shapes = [parse_input_shape(text) for text in inputs or ()]
+    request = api.ImportRequest(
+        trace=trace,
+        model=model,
+        tool=tool.value if tool else None,
+        inputs=dict(shapes),
+        batch=batch,
+        weights=existing_file(weights, "--weights"),
+        device=device,
+        threads=threads,
+    )
+    if len(shapes) != len(request.inputs):
+        raise UsageError("--input names the same input twice", hint="give each input one shape")
+    workspace = Workspace()
+    delivery = Delivery(
+        terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
+    )
+    delivery.prepare()
+    progress = ConsoleProgress(terminal)
+    try:
+        artifact = api.import_trace(request, workspace=workspace, progress=progress)
+    finally:
+        progress.finish()
+    path = delivery.deliver(artifact, name=artifact.model.name, all_layers=all_layers)
+    terminal.note(f"next: offload plan --profile {path or 'FILE'} --bw 450mbps, or --server {path or 'FILE'}")

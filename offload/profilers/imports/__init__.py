@@ -1,0 +1,1 @@
+"""Profiles made from other tools' traces, one file a tool."""
