@@ -16,13 +16,14 @@ from offload.planners.constraints import limits_of, within
 from offload.planners.costs import make_option
 from offload.planners.ideals import table_of
 from offload.planners.legality import legality
+from offload.planners.maui import Maui
 from offload.planners.mincut import MinCut
 from offload.planners.neurosurgeon import Neurosurgeon
 from offload.planners.objective import objective
 from offload.planners.pareto import pareto_front
 from offload.planners.thresholds import policy
 
-PLANNERS: dict[str, Planner] = {MinCut.name: MinCut(), Neurosurgeon.name: Neurosurgeon()}
+PLANNERS: dict[str, Planner] = {MinCut.name: MinCut(), Neurosurgeon.name: Neurosurgeon(), Maui.name: Maui()}
 _ALTERNATIVES = 5
 
 
