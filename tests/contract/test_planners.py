@@ -15,6 +15,8 @@ from offload.errors import OffloadError, VerdictError
 from offload.graph.cuts import Cut, is_legal, make_cut, prefix_cuts
 from offload.planners.base import Constraints, Planner, Problem
 from offload.planners.costs import make_option, tears_kernel
+from offload.planners.maui import Maui
+from offload.planners.mincut import MinCut
 from offload.planners.neurosurgeon import Neurosurgeon
 from offload.planners.objective import objective
 from offload.planners.plan import PLANNERS, make_plan
@@ -22,6 +24,9 @@ from tests import synthetic
 from tests.random_problems import allowed_cuts
 
 every_planner = pytest.mark.parametrize("planner", PLANNERS.values(), ids=list(PLANNERS))
+BY_COST = [name for name in PLANNERS if name != Maui.name]
+"""MAUI chooses by history, so its first option need not be its best."""
+every_planner_by_cost = pytest.mark.parametrize("planner", [PLANNERS[name] for name in BY_COST], ids=BY_COST)
 some = settings(max_examples=40, deadline=None)
 
 
@@ -36,7 +41,7 @@ def prefixes(problem: Problem) -> list[Cut]:
 
 def searched(planner: Planner, problem: Problem) -> list[Cut]:
     """Brute force: the cuts that a planner chooses among."""
-    return prefixes(problem) if planner.name == Neurosurgeon.name else list(allowed_cuts(problem))
+    return list(allowed_cuts(problem)) if planner.name == MinCut.name else prefixes(problem)
 
 
 def best_prefix(problem: Problem) -> float:
@@ -44,7 +49,7 @@ def best_prefix(problem: Problem) -> float:
     return min(objective(problem, make_option(problem, cut)) for cut in prefixes(problem))
 
 
-@every_planner
+@every_planner_by_cost
 @some
 @given(problem=synthetic.problems())
 def test_the_first_is_best_and_no_worse_than_either_baseline(planner: Planner, problem: Problem) -> None:
@@ -56,7 +61,7 @@ def test_the_first_is_best_and_no_worse_than_either_baseline(planner: Planner, p
     assert values[0] <= min(objective(problem, option) for option in baselines.values())
 
 
-@every_planner
+@every_planner_by_cost
 @some
 @given(problem=synthetic.problems())
 def test_no_worse_than_brute_force_over_prefixes(planner: Planner, problem: Problem) -> None:
@@ -164,7 +169,8 @@ def test_every_option_keeps_to_the_limits(planner: Planner, problem: Problem, pa
         return
     assert all(option.breakdown.latency_s.value <= most * (1 + 1e-8) for option in found)
     kept = [objective(limited, option) for option in free if option.breakdown.latency_s.value <= most]
-    assert objective(limited, found[0]) <= min(kept, default=math.inf) * (1 + 1e-9)
+    if planner.name in BY_COST:
+        assert objective(limited, found[0]) <= min(kept, default=math.inf) * (1 + 1e-9)
 
 
 @every_planner
