@@ -3,7 +3,7 @@
 With one latency one factor scales computing and moving bytes alike, so that the latency is met exactly. With two or
 more, computing and moving have a factor each: those with the least sum of squared errors of the latencies' logarithms.
 Where the latencies cannot tell the two apart (all bound by computing, say) a small penalty on the logarithm of their
-ratio keeps them equal. What starting a layer takes is not scaled.
+ratio keeps them equal. What starting a layer takes is not scaled, and no layer computes faster than the peak.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _FURTHEST = 5.0
 _STEPS = (1.0, 0.25, 0.05, 0.01, 0.002)
 """Of the search over the factors' logarithms, each around the best of the one before."""
 _REACH = 8
+_HALVINGS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,16 +105,22 @@ def _check(preset: Preset, runs: Sequence[KnownRun]) -> None:
 
 
 def _one_factor(layers: Sequence[LayerTerms], run: KnownRun) -> tuple[float, float]:
+    least_s = _whole_s(layers, 0.0, 0.0)
+    if run.known_s <= least_s:
+        raise OffloadError(
+            f"--latency {run.model}={format_duration(run.known_s)} cannot be met: starting its layers, as assumed, and "
+            f"computing them at the peak take {format_duration(least_s)}",
+            hint="check the figure and its unit, or calibrate to a network with larger layers",
+        )
     launches_s = sum(layer.launch_s for layer in layers)
     work_s = _whole_s(layers, 1.0, 1.0) - launches_s
-    if run.known_s <= launches_s or not work_s:
-        raise OffloadError(
-            f"--latency {run.model}={format_duration(run.known_s)} cannot be met: starting its layers alone is assumed "
-            f"to take {format_duration(launches_s)}",
-            hint="calibrate to a network with larger layers",
-        )
-    factor = (run.known_s - launches_s) / work_s
-    return factor, factor
+    low, high = 0.0, (run.known_s - launches_s) / work_s
+    while _whole_s(layers, high, high) < run.known_s:  # where rounding fell short
+        high *= 1 + 1e-9
+    for _ in range(_HALVINGS):  # it grows with the factor, and not in proportion where the peak holds a layer up
+        middle = (low + high) / 2
+        low, high = (middle, high) if _whole_s(layers, middle, middle) < run.known_s else (low, middle)
+    return high, high
 
 
 def _two_factors(terms: Sequence[Sequence[LayerTerms]], known: Sequence[float]) -> tuple[float, float]:

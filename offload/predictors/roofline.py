@@ -22,10 +22,12 @@ class LayerTerms:
     computing_s: float
     moving_s: float
     launch_s: float
+    at_peak_s: float
+    """Computing at the published peak itself, which no calibration passes."""
 
     def seconds(self, compute_factor: float = 1.0, memory_factor: float = 1.0) -> float:
         """The slower of the two with their factors, and the launch."""
-        return max(self.computing_s * compute_factor, self.moving_s * memory_factor) + self.launch_s
+        return max(self.computing_s * compute_factor, self.at_peak_s, self.moving_s * memory_factor) + self.launch_s
 
 
 def layer_bytes(graph: ModelGraph, layer: Layer) -> int:
@@ -41,6 +43,7 @@ def layer_terms(graph: ModelGraph, preset: Preset) -> list[LayerTerms]:
         LayerTerms(
             computing_s=layer.flops / (preset.peak_flops_per_s * preset.efficiency[layer.kind]),
             moving_s=layer_bytes(graph, layer) / (preset.bandwidth_bytes_per_s * preset.efficiency[layer.kind]),
+            at_peak_s=layer.flops / preset.peak_flops_per_s,
             launch_s=0.0 if layer.kind == "shape" else preset.launch_s,
         )
         for layer in graph.layers

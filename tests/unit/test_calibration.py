@@ -35,7 +35,7 @@ def whole_s(graph: ModelGraph, compute: float, memory: float) -> float:
         share = K1.efficiency[layer.kind]
         computing = layer.flops / K1.peak_flops_per_s / share * compute
         moving = layer_bytes(graph, layer) / K1.bandwidth_bytes_per_s / share * memory
-        total += max(computing, moving) + K1.launch_s
+        total += max(computing, layer.flops / K1.peak_flops_per_s, moving) + K1.launch_s
     return total
 
 
@@ -96,7 +96,10 @@ def test_the_factors_are_the_best_of_a_fine_grid(first: float, second: float, th
             [run(COMPUTING, 0.001)],
             r"cannot be: at the published peak of tegra-k1-gpu its operations alone take 18\.4 ms",
         ),
-        ([run(MOVING, 5e-5)], r"cannot be met: starting its layers alone is assumed to take 102 µs"),
+        (
+            [run(MOVING, 5e-5)],
+            r"cannot be met: starting its layers, as assumed, and computing them at the peak take 102 µs",
+        ),
         ([run(COMPUTING, 0.1), run(COMPUTING, 0.2)], "names one twice: 100 ms and 200 ms"),
         ([run(COMPUTING, 0.1, "a"), run(replace(COMPUTING, outputs=()), 9.0, "b")], "contradicts the others"),
     ],
@@ -106,6 +109,17 @@ def test_what_cannot_be_is_one_line(runs: list[KnownRun], said: str) -> None:
         calibrated(K1, runs)
     assert "\n" not in raised.value.message
     assert raised.value.hint
+
+
+def test_no_layer_computes_faster_than_the_peak() -> None:
+    """Its large layers reach the peak long before the whole is as fast as that."""
+    least_s = COMPUTING.flops / K1.peak_flops_per_s
+    found = calibrated(K1, [run(COMPUTING, least_s * 1.02)])
+    times_s = layer_times_s(COMPUTING, found.preset)
+    assert sum(times_s) == pytest.approx(least_s * 1.02)
+    assert all(
+        time_s >= layer.flops / K1.peak_flops_per_s for time_s, layer in zip(times_s, COMPUTING.layers, strict=True)
+    )
 
 
 def test_it_is_kept_and_read_again() -> None:
