@@ -111,6 +111,8 @@ def _draw(picture: Picture) -> Figure:
 
 
 def _draw_panel(panel: Panel, axes: Axes) -> None:
+    from matplotlib.ticker import LogFormatter
+
     for series in panel.series:
         label = series.label or None
         match series.style:
@@ -129,6 +131,9 @@ def _draw_panel(panel: Panel, axes: Axes) -> None:
         axes.set_xscale("log")
     if panel.log_y:
         axes.set_yscale("log")
+    for axis in (axes.xaxis,) * panel.log_x + (axes.yaxis,) * panel.log_y:  # 0.2 rather than 2 × 10⁻¹
+        axis.set_major_formatter(LogFormatter())
+        axis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
     axes.grid(visible=True, alpha=0.3)
     if any(series.label for series in panel.series):
         axes.legend(fontsize="small")

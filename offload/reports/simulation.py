@@ -212,8 +212,8 @@ def _how(simulation: Simulation) -> Section:
             f"bandwidth: {simulation.bandwidth_source}",
             f"load: {simulation.load_source}",
             "each request has the link to itself: requests that overlap do not share it; the downlink stays as planned",
-            f"adaptive knows what its messages showed: the harmonic mean of the rate, half the weight on the newest, "
-            f"and the load last told; it sent {probing.probes} probes of {size}{cost}",
+            "adaptive knows what its messages showed: the harmonic mean of the last rates, and the load last told; it "
+            f"sent {probing.probes} probes of {size}{cost}",
             "oracle: the best cut for each request, with the traces known in advance",
         ),
     )

@@ -208,7 +208,7 @@ def time_probes(conditions: Conditions, at: Array) -> list[Observation]:
     answered_s = conditions.plan.link.rtt_s
     loads = conditions.server_load.at(passed)
     return [
-        Observation(sent_s=sent, known_s=end + answered_s, bits=bits, sending_s=end - sent, load=load)
+        Observation(sent_s=sent, known_s=end + answered_s, bits=bits, sending_s=end - sent, load=load, probe=True)
         for sent, end, load in zip(at.tolist(), passed.tolist(), loads.tolist(), strict=True)
     ]
 

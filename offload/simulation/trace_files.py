@@ -138,8 +138,6 @@ def _table(path: Path, lines: Sequence[str], column: str, *, least: float, most:
             raise _bad(path, number, words, "fill the rows in, 0 where nothing passed, or give a piece without the gap")
     end = times[-1] + (steps[-1] if steps else middle)
     starts = tuple(time - times[0] for time in times)
-    if any(one >= other for one, other in pairwise((*starts, end - times[0]))):
-        raise OffloadError(f"{path}: its times are too close to tell apart", hint="count seconds from the beginning")
     return Trace(starts_s=starts, values=tuple(values), period_s=end - times[0])
 
 
