@@ -3,8 +3,8 @@
 A list of Chrome trace events: `cat` `Session` with `model_run` for each run, `cat` `Node` with `NAME_kernel_time` for
 each node of the optimised graph, in microseconds without a fraction. Kernels are mapped by `kernel_mapping` after ONNX
 Runtime here has optimised the model as it may have been, at each of its levels; the one whose names hold most of the
-trace's time is taken. Kernels whose names it does not have are looked up among the layers; if no names fit at all, as
-after another export, operators and output shapes are compared in order, and all must agree.
+trace's time is taken. Kernels whose names it does not have are looked up among the layers. If no names fit at all, as
+after another export, the model is run here once, and operators and output shapes are compared in order of execution.
 
 `model_run` is the whole; it holds what the profiler itself takes, so layers are not scaled to it. Nodes of a
 subgraph are counted with the node that holds them. Where the trace has a GPU's kernels (`cat` `Kernel`), they follow
@@ -13,6 +13,7 @@ the node that launched them and tell its time.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,8 @@ from offload.profilers.imports.alignment import aligned
 from offload.profilers.imports.base import TracedKernel, TracedRuns, moment_of, other_model, seconds_of, without_warm_up
 from offload.profilers.imports.layer_names import LayerNames
 from offload.profilers.kernel_mapping import map_kernels
-from offload.runtimes.onnxruntime import Optimisation, create_session, session_options
+from offload.profilers.layers import random_feeds
+from offload.runtimes.onnxruntime import OnnxRuntimeSession, Optimisation, create_session, session_options
 
 if TYPE_CHECKING:
     import onnx
@@ -35,6 +37,8 @@ _KERNEL = "_kernel_time"
 _LEVELS: tuple[Optimisation, ...] = ("all", "extended", "basic")
 _MICRO = 1e-6
 _ROUNDED_S = 2e-6
+_MOST_KERNELS = 0.9
+"""Of a trace's kernels that must have their place when they are told by operator and shape alone."""
 
 
 @dataclass
@@ -62,6 +66,8 @@ class OnnxRuntimeReader:
 
     def read(self, document: Any, model: LoadedModel, *, source: Path) -> TracedRuns:
         """See `TraceReader.read`."""
+        if not isinstance(model, LoadedOnnxModel):
+            raise TypeError(f"an ONNX Runtime trace is of an ONNX model, not of a {type(model).__name__}")
         events = [event for event in document if isinstance(event, dict)]
         runs = _runs(events, source)
         left_out = without_warm_up(len(runs))
@@ -161,14 +167,12 @@ def _threads(args: object) -> int | None:
 
 
 def _layers_of(
-    names: Sequence[str], about: Mapping[str, Any], runs: Sequence[_Run], model: LoadedModel, source: Path
+    names: Sequence[str], about: Mapping[str, Any], runs: Sequence[_Run], model: LoadedOnnxModel, source: Path
 ) -> dict[str, tuple[int, ...]]:
     time_s = {name: sum(run.times_s.get(name, 0.0) for run in runs) for name in names}
     best: dict[str, tuple[int, ...]] = {}
-    tried = []
     for optimised in _optimised(model):
         blocks = {kernel: block.layers for block in map_kernels(model.graph, optimised) for kernel in block.kernels}
-        tried.append((blocks, optimised))
         found = {name: blocks[name] for name in names if name in blocks}
         if not best or sum(time_s[name] for name in found) > sum(time_s[name] for name in best):
             best = found
@@ -180,21 +184,16 @@ def _layers_of(
         if index is not None:
             best[name] = (index,)
     if not best:
-        for blocks, optimised in tried:
-            best = _by_operators(names, about, blocks, optimised, model)
-            if best:
-                break
-        else:
-            raise other_model(source, model, f"none of its kernels, {names[0]} the first, is one of the model's")
+        best = _by_operators(names, about, model)
+    if not best:
+        raise other_model(source, model, f"none of its kernels, {names[0]} the first, is one of the model's")
     return {name: best.get(name, ()) for name in names}
 
 
-def _optimised(model: LoadedModel) -> Iterator[onnx.ModelProto]:
+def _optimised(model: LoadedOnnxModel) -> Iterator[onnx.ModelProto]:
     """The model as ONNX Runtime may execute it: the file that was named as it is, and its canonical form."""
     import onnx
 
-    if not isinstance(model, LoadedOnnxModel):
-        raise TypeError(f"an ONNX Runtime trace is of an ONNX model, not of a {type(model).__name__}")
     forms: list[Path | bytes] = [Path(model.spec)] if model.spec.endswith(".onnx") else []
     forms.append(model.onnx)
     with tempfile.TemporaryDirectory(prefix="offload-import-") as folder:
@@ -208,25 +207,48 @@ def _optimised(model: LoadedModel) -> Iterator[onnx.ModelProto]:
                 yield onnx.load(str(path), load_external_data=False)
 
 
-def _by_operators(
-    names: Sequence[str],
-    about: Mapping[str, Any],
-    blocks: Mapping[str, tuple[int, ...]],
-    optimised: onnx.ModelProto,
-    model: LoadedModel,
-) -> dict[str, tuple[int, ...]]:
-    """Kernels matched by operator and output shape in order; empty unless each that computes something is."""
-    nodes = [node for node in optimised.graph.node if node.name in blocks]
-    ours = [(node.op_type, _shape_after(blocks[node.name], model)) for node in nodes]
-    theirs = [(_args(about, name).get("op_name"), _traced_shape(_args(about, name))) for name in names]
-    try:
-        places = aligned(ours, theirs)
-    except ValueError:
-        return {}
-    found = {names[at]: blocks[node.name] for node, at in zip(nodes, places, strict=True) if at is not None}
-    covered = {index for layers in found.values() for index in layers}
-    work = any(layer.flops and index not in covered for index, layer in enumerate(model.graph.layers))
-    return {} if work or 2 * len(found) < len(names) else found
+def _by_operators(names: Sequence[str], about: Mapping[str, Any], model: LoadedOnnxModel) -> dict[str, tuple[int, ...]]:
+    """Kernels matched by operator and output shape, in the order in which the model's run when it is run here once.
+
+    Empty unless all kernels that compute something have their place, and nearly all of the others.
+    """
+    theirs = [_operator(_args(about, name)) for name in names]
+    for level in _LEVELS:
+        blocks, own = _run_here(model, level)
+        try:
+            places = aligned([_operator(_args(own, name)) for name in own], theirs)
+        except ValueError:
+            continue
+        found = {
+            names[at]: blocks[name] for name, at in zip(own, places, strict=True) if at is not None and name in blocks
+        }
+        covered = {index for layers in found.values() for index in layers}
+        complete = not any(layer.flops and index not in covered for index, layer in enumerate(model.graph.layers))
+        if complete and len(found) >= _MOST_KERNELS * len(names):
+            return found
+    return {}
+
+
+def _run_here(model: LoadedOnnxModel, level: Optimisation) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+    """The layers of each kernel, and what a trace recorded here tells of each, in the order of execution."""
+    import onnx
+
+    with tempfile.TemporaryDirectory(prefix="offload-import-") as folder:
+        path = Path(folder) / "optimised.onnx"
+        options = session_options(threads=1, optimisation=level)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "trace")
+        options.optimized_model_filepath = str(path)
+        session = create_session(model.onnx, options)
+        OnnxRuntimeSession(session, threads=1).run(random_feeds(model.graph))
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        optimised = onnx.load(str(path), load_external_data=False)
+    blocks = {kernel: block.layers for block in map_kernels(model.graph, optimised) for kernel in block.kernels}
+    return blocks, {_node(event): event.get("args", {}) for event in events if _is_kernel(event)}
+
+
+def _operator(args: Mapping[str, Any]) -> tuple[object, ...]:
+    return args.get("op_name"), _unpadded(_traced_shape(args))
 
 
 def _args(about: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -246,6 +268,11 @@ def _traced_shape(args: Mapping[str, Any]) -> tuple[int, ...] | None:
     return tuple(shape) if isinstance(shape, list) and all(isinstance(size, int) for size in shape) else None
 
 
+def _unpadded(shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """A shape without its channels, which a blocked layout pads."""
+    return shape if shape is None or len(shape) < 3 else (shape[0], *shape[2:])
+
+
 def _check_shapes(
     about: Mapping[str, Any], layers: Mapping[str, tuple[int, ...]], model: LoadedModel, source: Path
 ) -> None:
@@ -256,7 +283,7 @@ def _check_shapes(
         if traced is None:
             continue
         made = [output for index in named for output in model.graph.layers[index].outputs]
-        if traced in {model.graph.tensor_by_name[output].shape for output in made}:
+        if _unpadded(traced) in {_unpadded(model.graph.tensor_by_name[output].shape) for output in made}:
             like += 1
         else:
             unlike.append((name, traced, _shape_after(named, model)))

@@ -44,6 +44,7 @@ _SAME = {
 }
 """What an exported program calls otherwise than a module does, without leading underscores."""
 _MICRO = 1e-6
+_LATEST_US = 1e18
 
 
 @dataclass(eq=False)
@@ -52,13 +53,18 @@ class _Operator:
 
     name: str
     start: float
-    end: float
+    seconds: float
     args: Mapping[str, Any]
     inside: list[_Operator] = field(default_factory=list)
     gpu_s: float = 0.0
     """Of kernels that it launched itself."""
     gpu_start: float = float("inf")
     gpu_end: float = 0.0
+
+    @property
+    def end(self) -> float:
+        """When it returned."""
+        return self.start + self.seconds
 
     @property
     def key(self) -> str:
@@ -102,6 +108,7 @@ class TorchReader:
     def read(self, document: Any, model: LoadedModel, *, source: Path) -> TracedRuns:
         """See `TraceReader.read`."""
         events = [event for event in document["traceEvents"] if isinstance(event, dict) and event.get("ph") == "X"]
+        _count_from_the_first(events)
         steps = _steps(events, source)
         operators = _operators(events, steps[0].thread if steps else None, source)
         on_gpu = _add_gpu_times(events, operators, source)
@@ -125,6 +132,14 @@ class TorchReader:
             raise OffloadError(f"{source} holds no operator in its steps", hint="call `prof.step()` after each run")
         left_out = 0 if warm else without_warm_up(len(parts))
         return _traced(parts[left_out:], model, on_gpu, left_out, document, source)
+
+
+def _count_from_the_first(events: Sequence[dict[str, Any]]) -> None:
+    """Make moments those since the first event: counted from 1970, a float of seconds would hold no nanoseconds."""
+    told = [event for event in events if isinstance(event.get("ts"), int | float) and abs(event["ts"]) < _LATEST_US]
+    first = min((event["ts"] for event in told), default=0)
+    for event in told:
+        event["ts"] -= first
 
 
 def _key(name: str) -> str:
@@ -151,7 +166,7 @@ def _operators(events: Sequence[Mapping[str, Any]], thread: object, source: Path
             name, args = f"{event.get('name')!s:.200}", event.get("args")
             start = moment_of(event.get("ts"), _MICRO, what=f"`ts` of {name}", source=source)
             length = seconds_of(event.get("dur"), _MICRO, what=f"`dur` of {name}", source=source)
-            made = _Operator(name, start, start + length, args if isinstance(args, dict) else {})
+            made = _Operator(name, start, length, args if isinstance(args, dict) else {})
             by_thread.setdefault(str(event.get("tid")), []).append(made)
     if not by_thread:
         raise OffloadError(
@@ -230,7 +245,7 @@ def _sequence(operator: _Operator, known: set[str], on_gpu: bool) -> list[_Timed
     if operator.key in known or not any(inner.key in known for inner in every):
         return [_timed(operator, every, on_gpu)]
     found = [timed for inner in operator.inside for timed in _sequence(inner, known, on_gpu)]
-    own_s = operator.gpu_s if on_gpu else operator.end - operator.start - sum(i.end - i.start for i in operator.inside)
+    own_s = operator.gpu_s if on_gpu else operator.seconds - sum(inner.seconds for inner in operator.inside)
     return [*found, _Timed(key="", name=operator.name, shapes=(), seconds=max(0.0, own_s),
                            start=operator.start, end=operator.end)]  # fmt: skip
 
@@ -251,7 +266,7 @@ def _timed(operator: _Operator, every: Sequence[_Operator], on_gpu: bool) -> _Ti
         key=operator.key,
         name=operator.name,
         shapes=shapes,
-        seconds=sum(one.gpu_s for one in every) if on_gpu else operator.end - operator.start,
+        seconds=sum(one.gpu_s for one in every) if on_gpu else operator.seconds,
         start=start,
         end=end,
     )

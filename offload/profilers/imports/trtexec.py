@@ -65,18 +65,21 @@ def _layers_of(names: Sequence[str], known: LayerNames) -> list[tuple[int, ...]]
     """The layers that each kernel names, in the order of execution."""
     found = [_plain(name, known) for name in names]
     taken = {index for layers in found for index in layers}
+    resolved: dict[str, tuple[int, ...]] = {}
     for at, name in enumerate(names):
         foreign = _FOREIGN.search(name)
         if foreign is None:
+            continue
+        if foreign[0] in resolved:
+            found[at] = resolved[foreign[0]]
             continue
         starts, ends = (_plain(part, known) for part in foreign.groups())
         before = [max(layers) for layers in found[:at] if layers]
         after = [min(layers) for layers in found[at + 1 :] if layers]
         start = min(starts) if starts else 1 + max(before, default=-1)
         end = max(ends) if ends else min(after, default=known.count) - 1
-        inside = [index for index in range(start, end + 1) if index not in taken]
-        found[at] = tuple(inside) or found[at]
-        taken.update(inside)
+        found[at] = resolved[foreign[0]] = tuple(index for index in range(start, end + 1) if index not in taken)
+        taken.update(found[at])
     return found
 
 
