@@ -9,7 +9,6 @@ import typer
 
 from offload.cli.delivery import Delivery
 from offload.cli.options import (
-    ForceOption,
     Format,
     FormatOption,
     JsonOption,
@@ -44,7 +43,7 @@ def simulate(
     ] = None,
     duration: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="How long requests begin; the longer file's time, or 2min, if left out."),
+        typer.Option(metavar="TIME", help="For so long requests begin; the longer file's time, or 2min, if left out."),
     ] = None,
     every: Annotated[str, typer.Option(metavar="TIME", help="From one request's beginning to the next's.")] = "1s",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the made-up traces.")] = 0,
@@ -52,7 +51,7 @@ def simulate(
     form: FormatOption = Format.TABLE,
     json: JsonOption = False,
     output: OutputOption = None,
-    force: ForceOption = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files of -o and --plot.")] = False,
 ) -> None:
     """Replay a changing link and server load: adaptive cuts against fixed ones and the oracle."""
     from offload import api
