@@ -237,7 +237,7 @@ def _server_profile(
 ) -> Profile:
     from offload.predictors.presets import load_preset, presets
     from offload.predictors.roofline import assumed_profile
-    from offload.runtimes.catalogue import runtime_of
+    from offload.runtimes.catalogue import loading_runtime
 
     if spec is None:
         preset = load_preset()
@@ -246,7 +246,7 @@ def _server_profile(
     if Path(spec).is_file() and kind_of(Path(spec)) != CalibratedPreset.KIND:
         return Profile.load(Path(spec))
     if _address(spec) is not None and spec not in presets():
-        model = load_again(device.model, runtime_of(device.runtime), workspace=workspace, progress=progress)
+        model = load_again(device.model, loading_runtime(device.runtime), workspace=workspace, progress=progress)
         return profile_on(spec, model, device.model, token=request.token, tls_ca=request.tls_ca, progress=progress)
     preset = find_preset(spec, asked_by="--server", others="a profile, HOST:PORT")
     return assumed_profile(device.graph, device.model, preset)

@@ -45,7 +45,7 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
         OffloadError: there is no plan, it is for another model, or the server fails.
         VerdictError: the divided model's outputs are wrong.
     """
-    from offload.runtimes.catalogue import runtime_of
+    from offload.runtimes.catalogue import can_run, runtime_of
     from offload.serving.link_emulation import parse_link
     from offload.verification.rounds import Budget
     from offload.verification.verify import Endpoint, plan_link, verify_plan
@@ -58,6 +58,13 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
     requests = _REQUESTS if request.requests is None and request.duration_s is None else request.requests
     shape = parse_link(request.emulate_link) if request.emulate_link is not None else None
     artifact = _chosen_plan(request.plan, workspace, progress)
+    device = artifact.device
+    if not can_run(device.runtime):
+        raise OffloadError(
+            f"the plan's device times are {device.source}, of {device.runtime.name} on {device.runtime.device}, "
+            "which cannot be executed here",
+            hint="verify a plan that was made from a profile by `offload profile` on the device",
+        )
     model = load_again(artifact.model, runtime_of(artifact.device.runtime), workspace=workspace, progress=progress)
     link = plan_link(artifact) if request.server is None else None
     if shape is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 from offload.artifacts.profile import Precision, RuntimeIdentity
 from offload.environment import has_cuda_device
@@ -73,16 +73,27 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def can_run(identity: RuntimeIdentity) -> bool:
+    """Whether `runtime_of` knows such a runtime and such a device; a preset's or another tool's is none of ours."""
+    return identity.name in get_args(RuntimeName) and _DEVICE.fullmatch(identity.device) is not None
+
+
+def loading_runtime(identity: RuntimeIdentity) -> Runtime:
+    """A runtime that takes the model in the form in which the artifact is about it, whatever it was made with."""
+    return TorchRuntime() if identity.name == "torch" else OnnxRuntime()
+
+
 def runtime_of(identity: RuntimeIdentity) -> Runtime:
     """The runtime that an artifact was made with, on the same device and set up alike.
 
     Raises:
-        OffloadError: this program has none of that name.
+        OffloadError: this program has no such runtime, or knows no such device.
     """
+    if not can_run(identity):
+        raise OffloadError(
+            f"there is no runtime {identity.name!r} on {identity.device!r} to run a model with",
+            hint="make a profile of a device that can be run on: `offload profile MODEL`",
+        )
     if identity.name == "onnxruntime":
         return OnnxRuntime(device=identity.device)
-    if identity.name == "torch":
-        return TorchRuntime(device=identity.device, channels_last=identity.channels_last, compiled=identity.compiled)
-    raise OffloadError(
-        f"there is no runtime {identity.name!r} to run a model with", hint="profile the device with this version"
-    )
+    return TorchRuntime(device=identity.device, channels_last=identity.channels_last, compiled=identity.compiled)

@@ -31,7 +31,7 @@ from offload.models.loaded import LoadedModel, LoadedTorchModel
 from offload.profilers.layers import random_feeds
 from offload.profilers.reference import ReferenceKernel
 from offload.progress import Progress
-from offload.runtimes.catalogue import runtime_of
+from offload.runtimes.catalogue import can_run, runtime_of
 from offload.serving.client import ServerClient
 from offload.serving.embedded import EmbeddedServer
 from offload.serving.emulated_client import emulated_client
@@ -98,7 +98,7 @@ def verify_plan(
     roles = options_by_role(plan, alternatives=alternatives)
     _check_executable(plan, roles.values(), graph)
     runtime = runtime_of(plan.device.runtime)
-    server_runtime = runtime_of(plan.server.runtime) if plan.server.source != "assumed" else runtime
+    server_runtime = runtime_of(plan.server.runtime) if _runs_as_planned(plan) else runtime
     tolerated = OUTPUT_TOLERANCE[plan.model.precision]
     threads = plan.device.runtime.threads
     feeds = random_feeds(graph)
@@ -271,12 +271,17 @@ def _stable(samples: Sequence[RequestSample]) -> bool:
     return is_stable([one.latency_s for one in samples], window=min(WINDOW_REQUESTS, len(samples) // 3))
 
 
+def _runs_as_planned(plan: Plan) -> bool:
+    """Whether an embedded server can run models as the plan's did; a preset and another tool's device it cannot be."""
+    return plan.server.source != "assumed" and can_run(plan.server.runtime)
+
+
 def _own_models(plan: Plan, model: LoadedModel) -> tuple[OwnModel, ...]:
     """What an embedded server must be started with: a torch model is not uploaded."""
-    identity, measured = plan.model, plan.server.source != "assumed"
+    identity, known = plan.model, _runs_as_planned(plan)
     runtime = plan.server.runtime
     if not isinstance(model, LoadedTorchModel):
-        if measured and runtime.device != "cpu":
+        if known and runtime.device != "cpu":
             raise OffloadError(
                 f"the plan's server runs ONNX models on {runtime.device}, the embedded server on the cpu only",
                 hint="profile both sides with --runtime torch, or name a server with --server HOST:PORT",
@@ -284,13 +289,13 @@ def _own_models(plan: Plan, model: LoadedModel) -> tuple[OwnModel, ...]:
         return ()
     own = OwnModel(
         spec=identity.spec,
-        device=runtime.device if measured else "cpu",
+        device=runtime.device if known else "cpu",
         dtype=identity.precision,
         batch=identity.batch,
         inputs=identity.inputs,
         weights=identity.weights_file,
-        channels_last=measured and runtime.channels_last,
-        compiled=measured and runtime.compiled,
+        channels_last=known and runtime.channels_last,
+        compiled=known and runtime.compiled,
     )
     return (own,)
 
@@ -303,8 +308,7 @@ def _connected(
     with ExitStack() as stack:
         address = endpoint.address
         if address is None:
-            measured = plan.server.source != "assumed"
-            threads = plan.server.runtime.threads if measured else physical_cores()
+            threads = plan.server.runtime.threads if _runs_as_planned(plan) else physical_cores()
             progress.note(f"starting the embedded server with {threads} thread{'s' if threads > 1 else ''}")
             address = stack.enter_context(
                 EmbeddedServer(threads=threads, settings=ServeSettings(models=_own_models(plan, model)))
@@ -354,6 +358,12 @@ def _warnings(
             f"the plan assumed its server ({plan.server.preset}) and did not measure it: "
             "errors show how far the assumption is from the server that answered"
         )
+    for side, party in (("device", plan.device), ("server", plan.server)):
+        if party.source in ("predicted", "imported"):
+            found.append(
+                f"the plan's {side} times are {party.source} ({party.runtime.name} on {party.runtime.device}): errors "
+                "show how far they are from what answered"
+            )
     if slowdown != plan.device.slowdown:
         found.append(f"the plan is for a device slowed {plan.device.slowdown:g}x, this run slowed it {slowdown:g}x")
     if endpoint.link is not None:

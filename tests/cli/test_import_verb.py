@@ -80,6 +80,36 @@ def test_an_imported_profile_is_planned_with_on_both_sides(run: Run, model: Path
     assert found.server_only.breakdown.server_s.value == pytest.approx(1e-3)
 
 
+def plan_of(run: Run, device: tuple[str, ...], server: tuple[str, ...], model: Path, folder: Path) -> Path:
+    """A plan whose two profiles were imported with these arguments."""
+    for name, arguments in (("device", device), ("server", server)):
+        assert run("import", *arguments, str(model), "-o", str(folder / f"{name}.json")).code == 0
+    plan = folder / "plan.json"
+    files = ("--profile", str(folder / "device.json"), "--server", str(folder / "server.json"))
+    assert run("plan", *files, "--bw", "1gbps", "-o", str(plan)).code == 0
+    return plan
+
+
+@pytest.mark.parametrize("name", ["tensorrt on cuda:0", "onnxruntime on raspberry-pi"])
+def test_a_plan_for_a_device_that_is_not_here_is_not_verified(
+    run: Run, model: Path, trace: Path, tmp_path: Path, name: str
+) -> None:
+    device = (str(TRTEXEC_PROFILE),) if "tensorrt" in name else (str(trace), "--device", "raspberry-pi")
+    plan = plan_of(run, device, (str(trace),), model, tmp_path)
+    message = refused(run("verify", str(plan)))
+    assert message == f"the plan's device times are imported, of {name}, which cannot be executed here"
+
+
+def test_a_plan_with_imported_times_is_verified_on_the_embedded_server_and_said_to_be(
+    run: Run, model: Path, trace: Path, tmp_path: Path
+) -> None:
+    plan = plan_of(run, (str(trace),), (str(TRTEXEC_PROFILE),), model, tmp_path)
+    outcome = run("verify", str(plan), "--requests", "3", "--tolerance", "100000%")
+    assert outcome.code in (0, 4), outcome.err
+    for words in ("device times are imported (onnxruntime on cpu)", "server times are imported (tensorrt on cuda:0)"):
+        assert words in " ".join(outcome.out.split())
+
+
 def test_stdout_and_the_workspace(run: Run, model: Path, trace: Path, home: Path) -> None:
     piped = run("import", str(trace), str(model), "-o", "-")
     assert json.loads(piped.out)["source"] == "imported"

@@ -126,3 +126,8 @@ def test_a_provider_that_does_not_start_is_not_the_processor_in_silence(monkeypa
 def test_a_profile_of_an_unknown_runtime_is_one_line() -> None:
     with pytest.raises(OffloadError, match="no runtime 'tpu'"):
         runtime_of(RuntimeIdentity(name="tpu", version="1", device="tpu", threads=1))
+
+
+def test_a_profile_of_a_device_by_another_name_is_one_line() -> None:
+    with pytest.raises(OffloadError, match="no runtime 'onnxruntime' on 'raspberry-pi'"):
+        runtime_of(RuntimeIdentity(name="onnxruntime", version="1", device="raspberry-pi", threads=1))
