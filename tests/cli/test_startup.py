@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "onnx", "onnxruntime", "sklearn", "pandas", "grpc", "tritonclient", "numpy", "scipy", "rich")
+HEAVY = ("torch", "onnx", "onnxruntime", "sklearn", "pandas", "grpc", "tritonclient", "numpy", "scipy", "rich", "matplotlib")
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ HEAVY = ("torch", "onnx", "onnxruntime", "sklearn", "pandas", "grpc", "tritoncli
     [
         (["--help"], (*HEAVY, "pydantic")),
         (["--version"], (*HEAVY, "pydantic")),
-        *(([verb, "--help"], HEAVY) for verb in ("profile", "plan", "serve", "verify", "models")),
+        *(([verb, "--help"], HEAVY) for verb in ("profile", "plan", "serve", "verify", "simulate", "models")),
         (["models"], ("torch", "onnx", "onnxruntime", "sklearn", "pandas", "grpc", "tritonclient", "scipy")),
     ],
 )
