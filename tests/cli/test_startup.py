@@ -7,7 +7,19 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "onnx", "onnxruntime", "sklearn", "pandas", "grpc", "tritonclient", "numpy", "scipy", "rich", "matplotlib")
+HEAVY = (
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "sklearn",
+    "pandas",
+    "grpc",
+    "tritonclient",
+    "numpy",
+    "scipy",
+    "rich",
+    "matplotlib",
+)
 
 
 @pytest.mark.parametrize(
