@@ -113,6 +113,12 @@ def _draw(picture: Picture) -> Figure:
 def _draw_panel(panel: Panel, axes: Axes) -> None:
     from matplotlib.ticker import LogFormatter
 
+    class PlainNumbers(LogFormatter):
+        """Labels where it would have them: 0.2 rather than 2e-01."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
     for series in panel.series:
         label = series.label or None
         match series.style:
@@ -131,9 +137,9 @@ def _draw_panel(panel: Panel, axes: Axes) -> None:
         axes.set_xscale("log")
     if panel.log_y:
         axes.set_yscale("log")
-    for axis in (axes.xaxis,) * panel.log_x + (axes.yaxis,) * panel.log_y:  # 0.2 rather than 2 × 10⁻¹
-        axis.set_major_formatter(LogFormatter())
-        axis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+    for axis in (axes.xaxis,) * panel.log_x + (axes.yaxis,) * panel.log_y:
+        axis.set_major_formatter(PlainNumbers())
+        axis.set_minor_formatter(PlainNumbers(minor_thresholds=(2, 0.5)))
     axes.grid(visible=True, alpha=0.3)
     if any(series.label for series in panel.series):
         axes.legend(fontsize="small")
