@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from offload.profilers.imports.base import ToolName
 
 _LONGEST_NAME = 64
+_LONGEST_TOTAL_S = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,8 @@ class ImportRequest:
     """A name for where it ran; None takes what the trace tells."""
     threads: int | None = None
     """On how many threads it ran; None takes what the trace tells, or 1."""
+    total_s: float | None = None
+    """What the whole model takes without a profiler, in seconds: layers are closed against it; None leaves them."""
 
 
 def import_trace(request: ImportRequest, *, workspace: Workspace, progress: Progress | None = None) -> Profile:
@@ -58,6 +61,8 @@ def import_trace(request: ImportRequest, *, workspace: Workspace, progress: Prog
         raise UsageError("--device is no name", hint="write it like --device cuda:0 or --device jetson-nano")
     if request.threads is not None and not 1 <= request.threads <= MOST_THREADS:
         raise UsageError(f"--threads {request.threads} is not possible", hint="leave --threads out")
+    if request.total_s is not None and not 0 < request.total_s <= _LONGEST_TOTAL_S:
+        raise UsageError(f"--total {request.total_s:g}s is not possible", hint="write it like --total 12.5ms")
     document = read_document(request.trace)
     tool = tool_of(document, request.tool, source=request.trace)
     model = load(
@@ -78,4 +83,5 @@ def import_trace(request: ImportRequest, *, workspace: Workspace, progress: Prog
         source=request.trace,
         device=device,
         threads=request.threads,
+        total_s=request.total_s,
     )

@@ -145,9 +145,12 @@ class Profile(Artifact):
             by which all of its groups may stray together.
         imported_from: What an imported profile was read from: the tool's name and the file's. Its times are those
             that the trace tells of the layers; they are not closed against the whole, which the other tool timed with
-            its own profiler on. Its environment is that of the machine that imported it.
+            its own profiler on, unless one without it was declared. Its environment is that of the machine that
+            imported it.
         unmatched_share: Of an imported profile: the share of its time in kernels that name no layer of the model. It
             is counted with the kernel that ran before them.
+        whole_declared: Of an imported profile: whether `whole_s` is the time that the user knows of the model without a
+            profiler; layers are then closed against it, and `profiled_s` is what the trace tells.
         warm_up_runs: Of an imported profile: runs at the start of its trace that were left out.
         measured_on: Address of the server that it was made on; None when it was made on the machine that asked.
         protocol: Requests over loopback that compute nothing: the serving protocol's own cost; empty when not measured.
@@ -180,6 +183,7 @@ class Profile(Artifact):
     shared_error: Annotated[float, Field(ge=0, le=10)] = 0.0
     imported_from: str | None = None
     unmatched_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    whole_declared: bool = False
     warm_up_runs: Amount = 0
 
     @model_validator(mode="after")
@@ -278,7 +282,7 @@ class Profile(Artifact):
         import numpy as np
 
         raw = self._raw
-        if self.source != "measured":
+        if self.source != "measured" and not self.whole_declared:
             return raw
         medians = np.median(raw, axis=0)
         kernels = np.array([group.kernels for group in self.groups], dtype=np.float64)

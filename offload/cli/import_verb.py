@@ -20,6 +20,7 @@ from offload.cli.options import (
 )
 from offload.cli.terminal import ConsoleProgress, Terminal
 from offload.errors import UsageError
+from offload.units import parse_duration
 
 
 class Tool(StrEnum):
@@ -59,6 +60,10 @@ def import_(
         list[str] | None,
         typer.Option("--input", metavar="NAME=SHAPE", help="An input's shape, as data=1x3x224x224; repeatable."),
     ] = None,
+    total: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="What one run takes without a profiler, as 12.5ms; layers are closed on it."),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights of a built-in model, safetensors.")
     ] = None,
@@ -84,6 +89,7 @@ def import_(
         weights=existing_file(weights, "--weights"),
         device=device,
         threads=threads,
+        total_s=parse_duration(total) if total else None,
     )
     if len(shapes) != len(request.inputs):
         raise UsageError("--input names the same input twice", hint="give each input one shape")

@@ -244,14 +244,15 @@ def _measuring(profile: Profile) -> Section:
 
 
 def _importing(profile: Profile) -> Section:
-    runs, left_out = len(profile.whole_s), profile.warm_up_runs
+    runs, left_out, declared = len(profile.whole_s), profile.warm_up_runs, profile.whole_declared
     warm_up = f", after {left_out} that {'was' if left_out == 1 else 'were'} left out as warm-up" if left_out else ""
     return Section(
         title="How it was imported",
         columns=("", "value"),
         rows=(
-            ("sum of the layers: what plans take", seconds(profile.raw_sum_s)),
-            ("whole, as the tool tells it", seconds(profile.whole)),
+            ("sum of the layers" if declared else "sum of the layers: what plans take", seconds(profile.raw_sum_s)),
+            ("whole, as the tool tells it", seconds(median_estimate(profile.profiled_s))),
+            *([("whole, declared: what plans take", seconds(profile.whole))] if declared else ()),
             ("sum against the whole", change(profile.raw_gap)),
             ("time that names no layer", fraction(profile.unmatched_share)),
         ),

@@ -88,7 +88,12 @@ def _imported_warnings(profile: Profile) -> tuple[str, ...]:
         f"imported from {profile.imported_from}: another tool's times, not measured again here; "
         "`offload profile` on that machine measures the whole without a profiler"
     ]
-    if abs(profile.raw_gap) > _WIDE_GAP and runtime.name != "tensorrt":
+    if abs(profile.raw_gap) > _WIDE_GAP and profile.whole_declared:
+        found.append(
+            f"the sum of the layers is {human(change(profile.raw_gap))} off the declared whole: the whole's time "
+            "holds, the layers' shares are rough"
+        )
+    elif abs(profile.raw_gap) > _WIDE_GAP:
         found.append(
             f"the sum of the layers is {human(change(profile.raw_gap))} off the whole that the tool tells, which holds "
             "its profiler's own cost: plans take the layers"

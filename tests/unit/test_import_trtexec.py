@@ -50,6 +50,20 @@ def test_every_kind_of_name(model: Path) -> None:
     assert (profile.runtime.device, profile.imported_from) == ("cuda:0", "trtexec trace trtexec_profile.json")
 
 
+def test_layers_are_closed_against_a_declared_whole(model: Path) -> None:
+    profile = imported(TRTEXEC_PROFILE, model, total_s=2e-3)
+    assert (profile.whole_s, profile.profiled_s) == ((2e-3,), (pytest.approx(1e-3),))
+    assert profile.group_medians_s.sum() == pytest.approx(2e-3)
+    assert profile.time_of(range(len(profile.groups))).value == pytest.approx(2e-3)
+    assert profile.raw_sum_s == pytest.approx(1e-3)  # what the trace told is kept
+
+
+@pytest.mark.parametrize("total_s", [0.0, -1.0, 1e9, float("nan")])
+def test_a_whole_that_cannot_be(model: Path, total_s: float) -> None:
+    with pytest.raises(OffloadError, match="is not possible"):
+        imported(TRTEXEC_PROFILE, model, total_s=total_s)
+
+
 def test_an_older_trtexec_tells_no_median(model: Path, tmp_path: Path) -> None:
     records = json.loads(TRTEXEC_PROFILE.read_text(encoding="utf-8"))
     for record in records[1:]:

@@ -1,7 +1,8 @@
 """A profile from another tool's trace.
 
 Layers keep the times that the trace tells of them; they are not scaled to the whole, which the tool timed with its own
-profiler on.
+profiler on. Where the time without a profiler is known and given, they are closed against that as a measured profile's
+are.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def imported_profile(
     source: Path,
     device: str | None,
     threads: int | None,
+    total_s: float | None = None,
 ) -> Profile:
     """The profile that a trace tells of a model.
 
@@ -38,6 +40,7 @@ def imported_profile(
         source: The trace's file.
         device: Where it was recorded; None takes what the trace tells.
         threads: On how many threads; None takes what the trace tells, or 1.
+        total_s: Seconds of the whole model without a profiler, for the layers to be closed against; None leaves them.
 
     Raises:
         OffloadError: it holds no time, or more than half of it, or of the model's work, does not fit the model.
@@ -66,12 +69,13 @@ def imported_profile(
             device=device or runs.device,
             threads=threads or runs.threads or 1,
         ),
-        whole_s=runs.whole_s,
+        whole_s=runs.whole_s if total_s is None else (total_s,) * len(runs.whole_s),
         profiled_s=runs.whole_s,
         groups=found.groups,
         reference_s=(),
         stopped="not measured",
         imported_from=f"{tool} trace {source.name}",
+        whole_declared=total_s is not None,
         unmatched_share=found.unmatched_share,
         warm_up_runs=runs.warm_up_runs,
     )
