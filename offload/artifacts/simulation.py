@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -112,6 +113,13 @@ class Simulation(Artifact):
             if run.strategy == strategy:
                 return run
         raise KeyError(strategy)
+
+    def mean_energy_j(self, run: StrategyRun) -> float | None:
+        """Joules of a request on average, with its part of the probes where the run needed them; None where unknown."""
+        if run.energy_j is None:
+            return None
+        probes_j = (self.probing.energy_j or 0.0) if run.strategy == "adaptive" else 0.0
+        return (math.fsum(run.energy_j) + probes_j) / len(run.energy_j)
 
     def beyond_limits(self, run: StrategyRun) -> int:
         """Requests of a run that took longer, or drew more, than the plan's limits allow."""

@@ -74,8 +74,8 @@ def _strategies(simulation: Simulation) -> Section:
             seconds(percentile(run.latency_s, 95)),
             seconds(max(run.latency_s)),
         ]
-        if energy and run.energy_j is not None:
-            cells.append(joules(mean(run.energy_j)))
+        if energy:
+            cells.append(joules(simulation.mean_energy_j(run)))
         ratio = _target_mean(simulation, run) / adaptive if adaptive else None
         cells.append(Quantity(value=ratio, unit="times"))
         if limited:
@@ -92,7 +92,8 @@ def _strategies(simulation: Simulation) -> Section:
 
 
 def _target_mean(simulation: Simulation, run: StrategyRun) -> float:
-    return mean(run.energy_j if simulation.target == "energy" and run.energy_j is not None else run.latency_s)
+    energy_j = simulation.mean_energy_j(run)
+    return energy_j if simulation.target == "energy" and energy_j is not None else mean(run.latency_s)
 
 
 def _verdict(simulation: Simulation) -> tuple[str, ...]:
@@ -205,7 +206,7 @@ def _how(simulation: Simulation) -> Section:
     size = human(Quantity(value=probing.bytes_each, unit="B"))
     cost = ""
     if probing.energy_j is not None:
-        cost = f", which took the radio {human(joules(probing.energy_j))} in all, in no request's energy"
+        cost = f", for which the radio took {human(joules(probing.energy_j))} in all, in the mean above"
     return Section(
         title="How",
         lines=(

@@ -7,8 +7,8 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-PROBE_BYTES = 32_000
-"""Size of a probe, and of the least message that tells a rate: a shorter one tells of latency."""
+PROBE_BYTES = 8_000
+"""Size of a probe, and of the least message that tells a rate: a few packets in a row, since one tells of latency."""
 PROBE_EVERY_S = 1.0
 """A probe is sent when no request has told the rate for so long."""
 REMEMBERED = 3
