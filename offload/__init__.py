@@ -17,16 +17,19 @@ if TYPE_CHECKING:
         LinkRequest,
         PlanRequest,
         ProfileRequest,
+        SimulateRequest,
         VerifyRequest,
         import_trace,
         link,
         plan,
         profile,
+        simulate,
         verify,
     )
     from offload.artifacts.link import LinkProfile
     from offload.artifacts.plan import Plan
     from offload.artifacts.profile import Profile
+    from offload.artifacts.simulation import Simulation
     from offload.artifacts.verification import Verification
     from offload.artifacts.workspace import Workspace
     from offload.errors import OffloadError
@@ -37,15 +40,18 @@ _WHERE = {
     "link": "offload.api",
     "plan": "offload.api",
     "verify": "offload.api",
+    "simulate": "offload.api",
     "ProfileRequest": "offload.api",
     "ImportRequest": "offload.api",
     "LinkRequest": "offload.api",
     "PlanRequest": "offload.api",
     "VerifyRequest": "offload.api",
+    "SimulateRequest": "offload.api",
     "Profile": "offload.artifacts.profile",
     "LinkProfile": "offload.artifacts.link",
     "Plan": "offload.artifacts.plan",
     "Verification": "offload.artifacts.verification",
+    "Simulation": "offload.artifacts.simulation",
     "Workspace": "offload.artifacts.workspace",
     "OffloadError": "offload.errors",
 }
@@ -59,6 +65,8 @@ __all__ = [
     "PlanRequest",
     "Profile",
     "ProfileRequest",
+    "SimulateRequest",
+    "Simulation",
     "Verification",
     "VerifyRequest",
     "Workspace",
@@ -67,6 +75,7 @@ __all__ = [
     "link",
     "plan",
     "profile",
+    "simulate",
     "verify",
 ]
 

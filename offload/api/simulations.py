@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from offload.artifacts.plan import Plan
 from offload.artifacts.simulation import Simulation
@@ -49,18 +50,21 @@ def simulate(request: SimulateRequest, *, workspace: Workspace, progress: Progre
     Raises:
         OffloadError: there is no plan or it has no policy, or a trace cannot be used.
     """
+    from offload.simulation.generators import BANDWIDTHS, LOADS
     from offload.simulation.replay import simulate as replay
+    from offload.simulation.trace_files import read_bandwidth, read_load
 
     if request.every_s <= 0:
         raise UsageError("--every 0 is no time between requests", hint="write it like --every 1s")
     if request.duration_s is not None and request.duration_s <= 0:
         raise UsageError("--duration 0 leaves no time for a request", hint="write it like --duration 2min")
     plan = _plan(request.plan, workspace, progress or NullProgress())
-    files = [trace for trace in (_bandwidth_file(request.bandwidth), _load_file(request.load)) if trace is not None]
-    lasted_s = max((trace.period_s for trace in files), default=_GENERATED_S)
+    rates = read_bandwidth(Path(request.bandwidth)) if _names_a_file(request.bandwidth, BANDWIDTHS) else None
+    loads = read_load(Path(request.load)) if _names_a_file(request.load, LOADS) else None
+    lasted_s = max((trace.period_s for trace in (rates, loads) if trace is not None), default=_GENERATED_S)
     duration_s = request.duration_s or min(_LONGEST_S, max(_AT_LEAST_S, lasted_s))
-    bandwidth, bandwidth_source = _bandwidth(request, plan, duration_s)
-    load, load_source = _load(request, plan, duration_s)
+    bandwidth, bandwidth_source = _bandwidth(request, rates, plan, duration_s)
+    load, load_source = _load(request, loads, plan, duration_s)
     return replay(
         plan,
         uplink_bps=bandwidth,
@@ -82,7 +86,7 @@ def _plan(path: Path | None, workspace: Workspace, progress: Progress) -> Plan:
     return found[1]
 
 
-def _bandwidth(request: SimulateRequest, plan: Plan, duration_s: float) -> tuple[Trace, str]:
+def _bandwidth(request: SimulateRequest, read: Trace | None, plan: Plan, duration_s: float) -> tuple[Trace, str]:
     from offload.simulation.generators import BANDWIDTHS
     from offload.simulation.traces import Trace
 
@@ -91,14 +95,13 @@ def _bandwidth(request: SimulateRequest, plan: Plan, duration_s: float) -> tuple
         return Trace.constant(own), f"the plan's own, {format_rate(own)} all the time"
     if text in BANDWIDTHS:
         return _generated(text, BANDWIDTHS, own, request.seed, duration_s)
-    trace = _bandwidth_file(text)
-    if trace is not None:
-        return trace, _file_words(text, trace)
+    if read is not None:
+        return read, f"{text}, {format_duration(read.period_s)}, repeated"
     rate = _constant(text, parse_rate, "--bandwidth", BANDWIDTHS, "a rate as 18mbps")
     return Trace.constant(rate), f"{format_rate(rate)} all the time"
 
 
-def _load(request: SimulateRequest, plan: Plan, duration_s: float) -> tuple[Trace, str]:
+def _load(request: SimulateRequest, read: Trace | None, plan: Plan, duration_s: float) -> tuple[Trace, str]:
     from offload.simulation.generators import LOADS
     from offload.simulation.traces import Trace
 
@@ -107,37 +110,19 @@ def _load(request: SimulateRequest, plan: Plan, duration_s: float) -> tuple[Trac
         return Trace.constant(own), f"the plan's own, {own:g} all the time"
     if text in LOADS:
         return _generated(text, LOADS, own, request.seed + 1, duration_s)
-    trace = _load_file(text)
-    if trace is not None:
-        return trace, _file_words(text, trace)
+    if read is not None:
+        return read, f"{text}, {format_duration(read.period_s)}, repeated"
     load = _constant(text, float, "--load", LOADS, "a number as 3")
     if not 1 <= load <= 10_000:
         raise UsageError(f"--load {text}: a load is from 1, an idle server, to 10000", hint="write it like --load 3")
     return Trace.constant(load), f"{load:g} all the time"
 
 
-def _bandwidth_file(text: str | None) -> Trace | None:
-    from offload.simulation.generators import BANDWIDTHS
-    from offload.simulation.trace_files import read_bandwidth
-
-    return read_bandwidth(Path(text)) if text is not None and _names_a_file(text, BANDWIDTHS) else None
-
-
-def _load_file(text: str | None) -> Trace | None:
-    from offload.simulation.generators import LOADS
-    from offload.simulation.trace_files import read_load
-
-    return read_load(Path(text)) if text is not None and _names_a_file(text, LOADS) else None
-
-
-def _names_a_file(text: str, generators: Mapping[str, Generator]) -> bool:
-    """Whether a file of that name is there, or a name that is a path's is meant to be."""
-    path = Path(text)
-    return text not in generators and (path.exists() or path.suffix in (".csv", ".txt", ".trace", ".up", ".down"))
-
-
-def _file_words(text: str, trace: Trace) -> str:
-    return f"{text}, {format_duration(trace.period_s)}, repeated"
+def _names_a_file(text: str | None, generators: Mapping[str, Generator]) -> TypeGuard[str]:
+    """Whether a file of that name is there, or the name is like a trace's file."""
+    if text is None or text in generators:
+        return False
+    return os.path.exists(text) or text.endswith((".csv", ".txt", ".trace", ".up", ".down"))
 
 
 def _generated(

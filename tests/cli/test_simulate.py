@@ -131,6 +131,7 @@ def test_a_bad_load_is_one_line(run: Run, plan: str, tmp_path: Path) -> None:
     [
         (("--bandwidth", "none.csv"), 1, "none.csv is not there"),
         (("--bandwidth", "wify"), 2, "--bandwidth wify: no such file, and not a name or a value"),
+        (("--bandwidth", "x" * 300), 2, f"--bandwidth {'x' * 300}: no such file, and not a name or a value"),
         (("--bandwidth", "18"), 2, "--bandwidth 18: no such file, and not a name or a value"),
         (("--load", "heavy"), 2, "--load heavy: no such file, and not a name or a value"),
         (("--every", "0s"), 2, "--every 0 is no time between requests"),
