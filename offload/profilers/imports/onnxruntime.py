@@ -3,8 +3,8 @@
 A list of Chrome trace events: `cat` `Session` with `model_run` for each run, `cat` `Node` with `NAME_kernel_time` for
 each node of the optimised graph, in microseconds without a fraction. Kernels are mapped by `kernel_mapping` after ONNX
 Runtime here has optimised the model as it may have been, at each of its levels; the one whose names hold most of the
-trace's time is taken. Kernels whose names it does not have are looked up among the layers. If no names fit at all, as
-after another export, the model is run here once, and operators and output shapes are compared in order of execution.
+trace's time is taken. Where few names fit, as after another export, the model is run here once, and operators and
+output shapes are compared in the order of execution. Kernels without a place are looked up among the layers by name.
 
 `model_run` is the whole; it holds what the profiler itself takes, so layers are not scaled to it. Nodes of a
 subgraph are counted with the node that holds them. Where the trace has a GPU's kernels (`cat` `Kernel`), they follow
@@ -37,6 +37,8 @@ _KERNEL = "_kernel_time"
 _LEVELS: tuple[Optimisation, ...] = ("all", "extended", "basic")
 _MICRO = 1e-6
 _ROUNDED_S = 2e-6
+_MOST_TIME = 0.5
+"""Of a trace's time in kernels whose names fit: with less, it is of another export, and names that fit do by chance."""
 _MOST_KERNELS = 0.9
 """Of a trace's kernels that must have their place when they are told by operator and shape alone."""
 
@@ -178,13 +180,13 @@ def _layers_of(
             best = found
         if len(best) == len(names):
             return best
+    if sum(time_s[name] for name in best) < _MOST_TIME * sum(time_s.values()):
+        best = _by_operators(names, about, model) or best
     known = LayerNames(model.graph)
     for name in names:
         index = None if name in best else known.index(name)
         if index is not None:
             best[name] = (index,)
-    if not best:
-        best = _by_operators(names, about, model)
     if not best:
         raise other_model(source, model, f"none of its kernels, {names[0]} the first, is one of the model's")
     return {name: best.get(name, ()) for name in names}
