@@ -38,7 +38,8 @@ class Environment:
 
 
 @cache
-def _processor() -> str:
+def processor() -> str:
+    """The processor's model name, as the system tells it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -69,7 +70,7 @@ def current_environment() -> Environment:
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()}",
         machine=platform.machine(),
-        processor=_processor(),
+        processor=processor(),
         logical_cores=os.cpu_count() or 1,
         load_average=load,
         packages=package_versions(_PACKAGES),

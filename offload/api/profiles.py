@@ -187,6 +187,10 @@ def _predicted(request: ProfileRequest, predict: str, workspace: Workspace, prog
     for option, given in (("--on", request.on), ("--meter", None if request.meter == "none" else request.meter)):
         if given is not None:
             raise UsageError(f"{option} measures, --predict runs nothing", hint="leave one of them out")
+    from offload.predictors.costs import check_costs, predicted_profile
+    from offload.predictors.roofline import assumed_profile
+    from offload.profilers.instruments import executed_blocks
+
     _check_powers(request)
     costs = _costs(predict)
     preset = None if costs else find_preset(predict, asked_by="--predict", others="a costs file")
@@ -196,7 +200,9 @@ def _predicted(request: ProfileRequest, predict: str, workspace: Workspace, prog
             hint="leave --device out",
         )
     runtime = _runtime(request)
-    threads = chosen_threads(request.threads)
+    threads = chosen_threads(costs.runtime.threads if costs and request.threads is None else request.threads)
+    if costs is not None:  # before a model is loaded
+        check_costs(costs, runtime.identity(threads=threads), request.dtype)
     model = load(
         request.model,
         runtime,
@@ -208,15 +214,12 @@ def _predicted(request: ProfileRequest, predict: str, workspace: Workspace, prog
         progress=progress,
     )
     identity = identity_of(model, inputs=request.inputs, weights=request.weights)
-    if preset is not None:
-        from offload.predictors.roofline import assumed_profile
-
+    if costs is None:
         return assumed_profile(
             model.graph, identity, preset, power_w=request.power_w, idle_power_w=request.idle_power_w
         )
-    from offload.predictors.costs import predicted_profile
-
-    found: Profile = predicted_profile(model, runtime, identity, costs, threads=threads)
+    blocks = executed_blocks(model, runtime, threads=threads)
+    found = predicted_profile(model.graph, identity, runtime.identity(threads=threads), costs, blocks)
     powers = {"power_w": request.power_w, "idle_power_w": request.idle_power_w}
     return found.model_copy(update={name: watts for name, watts in powers.items() if watts is not None})
 

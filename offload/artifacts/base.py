@@ -129,6 +129,7 @@ _MADE_BY = {
     "profile": "offload profile MODEL",
     "link": "offload link HOST:PORT",
     "plan": "offload plan --bw 450mbps",
+    "costs": "offload fit",
     "verification": "offload verify",
     "simulation": "offload simulate",
     "preset": "offload calibrate PRESET --latency MODEL=80ms",

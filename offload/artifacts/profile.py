@@ -224,6 +224,8 @@ class Profile(Artifact):
     @cached_property
     def whole(self) -> Estimate:
         """The unprofiled whole model, in seconds."""
+        if self.source == "predicted":
+            return self._predicted_time(range(len(self.groups)), self.whole_s[0])
         return median_estimate([self.whole_s[i] for i in self.clean_rounds])
 
     @cached_property

@@ -45,6 +45,31 @@ class Kernel:
     """Bytes of one element of its largest tensor."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExecutedBlock:
+    """Layers of a model that are executed together, and the kernels that do it."""
+
+    layers: tuple[int, ...]
+    """Indices into the graph's layers; each layer is in exactly one block."""
+    kernels: tuple[Kernel, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedNetwork:
+    """A network, its kernels and how long they took."""
+
+    number: int
+    """Which one of the random networks."""
+    style: str
+    reference_s: float
+    """The reference kernel meanwhile."""
+    whole_s: tuple[float, ...]
+    """The unprofiled network, one sample a round."""
+    kernels: tuple[Kernel, ...]
+    kernel_s: tuple[tuple[float, ...], ...]
+    """Of each kernel, as the runtime's profiler tells it, one sample a round."""
+
+
 def executed_kernels(optimised: onnx.ModelProto, types: Mapping[str, tuple[int, Shape]]) -> tuple[Kernel, ...]:
     """The kernels of an optimised graph in their order.
 
@@ -64,15 +89,19 @@ def executed_kernels(optimised: onnx.ModelProto, types: Mapping[str, tuple[int, 
         domain = node.domain.rpartition(".")[2]
         runs = f"nchwc.{node.op_type}" if domain == "nchwc" else node.op_type
         op = _STANDARD_OF.get(runs, node.op_type)
-        attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        attributes = {attribute.name: _plain(helper.get_attribute_value(attribute)) for attribute in node.attribute}
         inputs = tuple(shapes.get(name) if name else None for name in node.input)
         missing = [name for name in node.output if name and name not in shapes]
         for name in missing:
-            shapes[name] = _result(op, inputs, attributes)
+            shapes[name] = _result(
+                op, inputs, attributes, _integers(weights.get(node.input[1])) if op == "Reshape" else ()
+            )
         known = [elements[name] for name in (*node.input, *node.output) if name in elements]
         for name in node.output:
             elements.setdefault(name, known[0] if known else 1)
-        largest = max((name for name in (*node.input, *node.output) if name), key=lambda n: math.prod(shapes.get(n, ())))
+        largest = max(
+            (name for name in (*node.input, *node.output) if name), key=lambda n: math.prod(shapes.get(n, ()))
+        )
         found.append(
             Kernel(
                 name=node.name or f"{node.op_type}_{number}",
@@ -90,9 +119,39 @@ def executed_kernels(optimised: onnx.ModelProto, types: Mapping[str, tuple[int, 
     return tuple(found)
 
 
-def _result(op: str, inputs: Sequence[Shape | None], attributes: Mapping[str, Any]) -> Shape:
-    """The shape of a result that bears no name of the model's: of what ONNX Runtime puts in by itself."""
+def _plain(value: Any) -> Any:
+    """An attribute as numbers, text and lists of them; None for what is neither, such as a tensor."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, (int, float, str)) else None
+
+
+def _integers(tensor: onnx.TensorProto | None) -> Shape:
+    from onnx import numpy_helper
+
+    return () if tensor is None else tuple(int(size) for size in numpy_helper.to_array(tensor))
+
+
+def _result(op: str, inputs: Sequence[Shape | None], attributes: Mapping[str, Any], wanted: Shape) -> Shape:
+    """The shape of a result that bears no name of the model's: of what ONNX Runtime puts in by itself.
+
+    Args:
+        op: The standard operator.
+        inputs: Their shapes, as far as known.
+        attributes: By name.
+        wanted: The shape that a Reshape is given.
+    """
     first = (inputs[0] if inputs else None) or ()
+    if wanted:
+        sizes = [first[axis] if size == 0 and axis < len(first) else size for axis, size in enumerate(wanted)]
+        known = math.prod(size for size in sizes if size > 0)
+        return tuple(math.prod(first) // max(known, 1) if size < 0 else size for size in sizes)
+    if op == "Gemm" and len(inputs) > 1 and inputs[1]:
+        return (first[-1 if attributes.get("transA") else 0], inputs[1][0 if attributes.get("transB") else -1])
+    if op == "MatMul" and len(inputs) > 1 and inputs[1]:
+        return (*first[:-1], inputs[1][-2 if attributes.get("transB") else -1])
     if op in ("Conv", "MaxPool", "AveragePool") and len(first) > 2:
         channels = (inputs[1] or first[1:])[0] if op == "Conv" and len(inputs) > 1 else first[1]
         return (first[0], channels, *_windows(first[2:], attributes, (inputs[1] or ())[2:] if op == "Conv" else ()))
@@ -116,7 +175,7 @@ def _windows(sizes: Shape, attributes: Mapping[str, Any], kernel: Shape) -> Shap
     kernel = tuple(attributes.get("kernel_shape") or kernel or (1,) * rank)
     strides = tuple(attributes.get("strides") or (1,) * rank)
     dilations = tuple(attributes.get("dilations") or (1,) * rank)
-    if attributes.get("auto_pad", b"NOTSET") in (b"SAME_UPPER", b"SAME_LOWER"):
+    if attributes.get("auto_pad") in ("SAME_UPPER", "SAME_LOWER"):
         return tuple(-(-size // stride) for size, stride in zip(sizes, strides, strict=True))
     pads = tuple(attributes.get("pads") or (0,) * (2 * rank))
     round_up = bool(attributes.get("ceil_mode"))

@@ -98,7 +98,7 @@ def flops_of(operation: Operation) -> int:
         case "conv":
             return 2 * elements_out * math.prod(operation.shape(_WEIGHT_INDEX.get(op, 1))[1:])
         case "matmul" if op == "Einsum":
-            return _einsum_flops(str(attributes.get("equation", "")), operation.inputs)
+            return _einsum_flops(_text(attributes.get("equation")), operation.inputs)
         case "matmul":
             reduced = operation.shape(0)[0 if attributes.get("transA") else -1] if operation.shape(0) else 0
             return 2 * elements_out * reduced
@@ -121,9 +121,14 @@ def flops_of(operation: Operation) -> int:
             return steps_and_batch * (2 * weights + 8 * _RECURRENT_GATES[op] * hidden)
         case "resize":
             axes = sum(a != b for a, b in zip(operation.shape(0), operation.outputs[0], strict=False))
-            taps = {b"linear": 2, b"cubic": 4, b"bilinear": 2, b"bicubic": 4}.get(attributes.get("mode", b""), 0)
+            taps = {"linear": 2, "cubic": 4, "bilinear": 2, "bicubic": 4}.get(_text(attributes.get("mode")), 0)
             return 2 * elements_out * taps**axes if taps else 0
     return 0
+
+
+def _text(value: Any) -> str:
+    """An attribute of text, which ONNX gives as bytes."""
+    return value.decode() if isinstance(value, bytes) else value or ""
 
 
 def _einsum_flops(equation: str, shapes: Sequence[Shape | None]) -> int:

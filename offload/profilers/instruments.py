@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from offload.errors import OffloadError
+from offload.models.executed import ExecutedBlock
 from offload.models.loaded import LoadedModel, LoadedOnnxModel, LoadedTorchModel
 from offload.runtimes.base import Runtime
 from offload.runtimes.onnxruntime import OnnxRuntime
@@ -62,3 +63,18 @@ def instrumented(model: LoadedModel, runtime: Runtime, *, threads: int, folder: 
 
         return InstrumentedTorchSession(model, runtime, threads=threads)
     raise OffloadError(f"{runtime.name} cannot run this form of {model.name}", hint="use the other runtime")
+
+
+def executed_blocks(model: LoadedModel, runtime: Runtime, *, threads: int) -> tuple[ExecutedBlock, ...]:
+    """What the runtime would execute for a model, which is loaded and not run.
+
+    Raises:
+        OffloadError: the runtime cannot load the model, or does not tell what it executes.
+    """
+    if isinstance(runtime, OnnxRuntime) and isinstance(model, LoadedOnnxModel):
+        from offload.profilers.kernels import executed_blocks
+
+        return executed_blocks(model, runtime, threads=threads)
+    raise OffloadError(
+        f"{runtime.name} does not tell what it would execute for {model.name}", hint="profile the model itself"
+    )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offload.errors import OffloadError
+from offload.models.executed import ExecutedBlock, executed_kernels
 from offload.models.loaded import LoadedOnnxModel
+from offload.models.onnx_graph import infer_types
 from offload.profilers.instruments import GroupTimes
 from offload.profilers.kernel_mapping import map_kernels
 from offload.runtimes.onnxruntime import OnnxRuntime, create_session, session_options
@@ -80,6 +83,26 @@ class KernelTimer:
                 hint="models whose work depends on their input cannot be profiled layer by layer",
             )
         return named
+
+
+def executed_blocks(model: LoadedOnnxModel, runtime: OnnxRuntime, *, threads: int) -> tuple[ExecutedBlock, ...]:
+    """What ONNX Runtime would execute for a model, which is loaded and not run.
+
+    Raises:
+        OffloadError: the runtime refuses the model.
+    """
+    import onnx
+
+    with tempfile.TemporaryDirectory(prefix="offload-predict-") as folder:
+        timer = KernelTimer(model.onnx, runtime, threads=threads, folder=Path(folder))
+        optimised = timer.optimised()
+        timer.finish(())
+    kernels = executed_kernels(optimised, infer_types(onnx.load_from_string(model.onnx)))
+    by_name = {kernel.name: kernel for kernel in kernels}
+    return tuple(
+        ExecutedBlock(layers=block.layers, kernels=tuple(by_name[name] for name in block.kernels))
+        for block in map_kernels(model.graph, optimised)
+    )
 
 
 class InstrumentedOnnxSession:

@@ -259,9 +259,7 @@ def _inception(net: ImageNetwork, x: Value) -> Value:
 def _fire(net: ImageNetwork, x: Value) -> Value:
     squeeze = net.act(net.convolution(x, net.width(most=max(8, min(128, net.affordable(x, 1, share=0.2))))))
     outer = net.width(most=max(8, min(512, net.affordable(squeeze, 3, share=0.3))))
-    return net.concat(
-        [net.act(net.convolution(squeeze, outer)), net.act(net.convolution(squeeze, outer, (3, 3)))]
-    )
+    return net.concat([net.act(net.convolution(squeeze, outer)), net.act(net.convolution(squeeze, outer, (3, 3)))])
 
 
 def _pooling(net: ImageNetwork, x: Value) -> Value:

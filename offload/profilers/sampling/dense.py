@@ -69,9 +69,7 @@ def dense_network(builder: OnnxBuilder, generator: np.random.Generator, scale: f
     budget = 2e4 * 6e5**scale
     rows = log_integer(generator, 1, 600) if generator.random() < 0.6 else 1
     x = builder.input((rows, log_integer(generator, 16, 8192)))
-    act = str(
-        pick(generator, {"Relu": 35, "Sigmoid": 20, "Tanh": 15, "Clip": 20, "Gelu": 5, "Softplus": 2, "Elu": 3})
-    )
+    act = str(pick(generator, {"Relu": 35, "Sigmoid": 20, "Tanh": 15, "Clip": 20, "Gelu": 5, "Softplus": 2, "Elu": 3}))
     layers = 1 + round(7 * depth)
     for _ in range(layers):
         most = min(8192, int(budget / layers / (2 * rows * x.shape[1])), _MOST_WEIGHTS // x.shape[1])

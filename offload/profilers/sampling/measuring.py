@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from offload.errors import OffloadError
-from offload.models.executed import Kernel, executed_kernels
+from offload.models.executed import TimedNetwork, executed_kernels
 from offload.models.onnx_graph import graph_of, infer_types
 from offload.profilers.kernels import KernelTimer
 from offload.profilers.layers import random_feeds
@@ -27,23 +27,84 @@ _FEWEST_ROUNDS, _MOST_ROUNDS = 4, 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredNetwork:
-    """A network, its kernels and how long they took."""
+class _Line:
+    """One line of a checkpoint."""
 
-    number: int
-    style: str
-    weight_bytes: int
-    """Of all its kernels."""
-    reference_s: float
-    """The reference kernel meanwhile."""
-    whole_s: tuple[float, ...]
-    """The unprofiled network, one sample a round."""
-    kernels: tuple[Kernel, ...]
-    kernel_s: tuple[tuple[float, ...], ...]
-    """Of each kernel, as the profiler tells it, one sample a round."""
+    network: TimedNetwork
+    took_s: float
 
 
-def measure_network(network: SampledNetwork, runtime: OnnxRuntime, *, threads: int) -> MeasuredNetwork:
+def read_checkpoint(path: Path) -> Iterator[_Line]:
+    """The networks in a checkpoint; lines that a crash or a full disk cut off are passed over."""
+    adapter = TypeAdapter(_Line)
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                yield adapter.validate_json(line)
+            except ValidationError:
+                continue
+
+
+def _append(path: Path, line: _Line) -> None:
+    text = TypeAdapter(_Line).dump_json(line).decode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+    except OSError as error:
+        raise OffloadError(
+            f"cannot write {path}: {error.strerror}", hint="set OFFLOAD_HOME to a folder you can write to"
+        ) from error
+
+
+def measure_networks(
+    runtime: OnnxRuntime, *, threads: int, budget_s: float, checkpoint: Path, progress: Progress
+) -> Iterator[TimedNetwork]:
+    """Networks measured before, as the checkpoint has them, then others until the budget is spent.
+
+    Each is written to the checkpoint as soon as it is measured. The time of those measured before counts.
+
+    Args:
+        runtime: What runs them.
+        threads: Of the runtime.
+        budget_s: Seconds of measuring, all sessions together.
+        checkpoint: A file of one JSON document a line; made when it is not there.
+        progress: Told of the networks.
+
+    Raises:
+        OffloadError: the checkpoint cannot be written.
+    """
+    done: dict[int, float] = {}
+    for timed in read_checkpoint(checkpoint):
+        if timed.network.number not in done:
+            done[timed.network.number] = timed.took_s
+            yield timed.network
+    spent = sum(done.values())
+    progress.start("measuring", budget_s)
+    progress.advance(spent)
+    if done:
+        progress.note(f"{len(done)} networks were measured before, in {spent / 60:.0f} min: {checkpoint}")
+    for number in range(MOST_NETWORKS):
+        if number in done:
+            continue
+        if spent >= budget_s:
+            return
+        started = time.perf_counter()
+        try:
+            network = measure_network(sampled_network(number), runtime, threads=threads)
+        except OffloadError as refusal:  # one operator that a version of the runtime lacks is no reason to end
+            progress.note(f"network {number} left out: {refusal.message}")
+            continue
+        took_s = time.perf_counter() - started
+        spent += took_s
+        progress.advance(took_s)
+        _append(checkpoint, _Line(network=network, took_s=took_s))
+        yield network
+
+
+def measure_network(network: SampledNetwork, runtime: OnnxRuntime, *, threads: int) -> TimedNetwork:
     """Time a network, with and without the profiler, in interleaved rounds, each run after a rest.
 
     Raises:
@@ -76,10 +137,9 @@ def measure_network(network: SampledNetwork, runtime: OnnxRuntime, *, threads: i
             time.sleep(PAUSE_S)
             runs.append(timer.run(feeds))
         samples = timer.finish(kernel.name for kernel in kernels)
-    return MeasuredNetwork(
+    return TimedNetwork(
         number=network.number,
         style=network.style,
-        weight_bytes=sum(layer.weight_bytes for layer in graph.layers),
         reference_s=sorted(references)[len(references) // 2],
         whole_s=tuple(wholes),
         kernels=kernels,

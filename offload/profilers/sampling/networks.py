@@ -66,4 +66,3 @@ def _points() -> NDArray[np.float64]:
 
     points: NDArray[np.float64] = qmc.Sobol(3, seed=1).random_base2(11)[:MOST_NETWORKS]
     return points
-

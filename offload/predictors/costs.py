@@ -1,0 +1,200 @@
+"""A profile of a model that was not run: each of its kernels predicted from fitted costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from offload.artifacts.costs import Costs, FamilyCosts
+from offload.artifacts.profile import KernelGroup, ModelIdentity, Prediction, Profile, RuntimeIdentity
+from offload.errors import OffloadError, UsageError
+from offload.graph.model_graph import ModelGraph
+from offload.models.executed import ExecutedBlock, Kernel
+from offload.predictors.families import predict_family
+from offload.predictors.features import (
+    family_of,
+    feature_matrix,
+    is_free,
+    kind_of_family,
+    paper_variables,
+    terms,
+    touched_bytes,
+)
+from offload.predictors.forms import trend_s
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+_FREE_S = 1e-6
+"""A kernel that only renames a shape takes about this."""
+_UNKNOWN_WIDTH = 1.6
+"""Half width, in logarithms, of the interval of a kernel whose kind was never sampled: a factor of five."""
+MOST_UNKNOWN = 0.1
+"""Share of the time that may be of kinds without a sample: with more, the whole would be a guess."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedKernel:
+    """What one kernel takes."""
+
+    family: str
+    seconds: float
+    log_half_width: float
+    """Of the 90 % interval."""
+    beyond: tuple[str, ...] = ()
+    """Features outside what was sampled."""
+    known: bool = True
+    """Whether its kind was sampled."""
+
+
+def check_costs(costs: Costs, runtime: RuntimeIdentity, precision: str) -> None:
+    """Refuse costs of something else than what is asked about.
+
+    Raises:
+        UsageError: they were fitted for another runtime, device, number of threads or precision.
+    """
+    fitted = costs.runtime
+    for what, theirs, ours, option in (
+        ("runtime", fitted.name, runtime.name, "--runtime"),
+        ("device", fitted.device, runtime.device, "--device"),
+        ("number of threads", fitted.threads, runtime.threads, "--threads"),
+        ("precision", costs.precision, precision, "--dtype"),
+    ):
+        if theirs != ours:
+            raise UsageError(
+                f"the costs were fitted for the {what} {theirs}, not {ours}",
+                hint=f"add {option} {theirs}, or fit again: offload fit {option} {ours}",
+            )
+
+
+def predict_kernels(costs: Costs, kernels: Sequence[Kernel]) -> list[PredictedKernel]:
+    """What the kernels of one model take, in their order."""
+    import numpy as np
+
+    if not kernels:
+        return []
+    matrix = feature_matrix(kernels, [touched_bytes(kernels)] * len(kernels))
+    roofline = np.array([terms(kernel) for kernel in kernels])
+    variables = [paper_variables(kernel) for kernel in kernels]
+    families = [family_of(kernel) for kernel in kernels]
+    found: dict[int, PredictedKernel] = {}
+    for family in set(families):
+        chosen = [index for index, name in enumerate(families) if name == family and not is_free(kernels[index])]
+        if not chosen:
+            continue
+        fitted = costs.by_family.get(family)
+        if fitted is None:
+            seconds = trend_s(_stand_in(costs, kind_of_family(family)).trend, roofline[chosen])
+            for index, each in zip(chosen, seconds, strict=True):
+                found[index] = PredictedKernel(
+                    family=family, seconds=float(each), log_half_width=_UNKNOWN_WIDTH, known=False
+                )
+            continue
+        predicted = predict_family(fitted, matrix[chosen], roofline[chosen], [variables[index] for index in chosen])
+        for index, each, beyond in zip(chosen, predicted.seconds, predicted.beyond, strict=True):
+            width = _width(fitted, float(each)) * (2 if beyond else 1)
+            found[index] = PredictedKernel(family=family, seconds=float(each), log_half_width=width, beyond=beyond)
+    free = PredictedKernel(family="shape free", seconds=_FREE_S, log_half_width=1.0)
+    return [found.get(index, free) for index in range(len(kernels))]
+
+
+def _stand_in(costs: Costs, kind: str) -> FamilyCosts:
+    """What is nearest to a family without samples: its kind's largest, or the slowest kind there is."""
+    same = [one for one in costs.families if kind_of_family(one.family) == kind]
+    return max(same or costs.families, key=lambda one: one.samples if same else one.trend[0])
+
+
+def _width(fitted: FamilyCosts, seconds: float) -> float:
+    return next(
+        (band.log_half_width for band in fitted.bands if seconds <= band.up_to_s), fitted.bands[-1].log_half_width
+    )
+
+
+def predicted_profile(
+    graph: ModelGraph,
+    model: ModelIdentity,
+    runtime: RuntimeIdentity,
+    costs: Costs,
+    blocks: Sequence[ExecutedBlock],
+) -> Profile:
+    """The profile of a model as fitted costs tell it.
+
+    Args:
+        graph: The model's layers.
+        model: Which model.
+        runtime: What would run it; see `check_costs`.
+        costs: Fitted on the device it is about.
+        blocks: What the runtime would execute.
+
+    Raises:
+        UsageError: the costs are of another device, runtime, thread count or precision.
+        OffloadError: too much of the time is in kinds that were never sampled.
+    """
+    import math
+
+    check_costs(costs, runtime, model.precision)
+    kernels = [kernel for block in blocks for kernel in block.kernels]
+    predicted = predict_kernels(costs, kernels)
+    _refuse_unknown(predicted)
+    call = costs.call
+    kernels_s = sum(one.seconds for one in predicted)
+    counted = sum(not is_free(kernel) for kernel in kernels)
+    whole_s = max(call.scale * kernels_s + call.per_kernel_s * counted + call.per_call_s, kernels_s / 2, 1e-9)
+    factor = whole_s / kernels_s if kernels_s else 1.0
+    groups, position = [], 0
+    for block in blocks:
+        own = predicted[position : position + len(block.kernels)]
+        position += len(block.kernels)
+        seconds = sum(one.seconds for one in own)
+        # Kernels of one block follow one another and stray together.
+        low = sum(one.seconds * math.exp(-one.log_half_width) for one in own)
+        high = sum(one.seconds * math.exp(one.log_half_width) for one in own)
+        beyond = tuple(sorted({name for one in own for name in one.beyond}))
+        known = all(one.known for one in own)
+        groups.append(
+            KernelGroup(
+                layers=block.layers,
+                kernels=len(own),
+                samples_s=(seconds * factor,),
+                prediction=Prediction(
+                    low_s=low * factor,
+                    high_s=high * factor,
+                    form="unknown" if not known else "trend" if beyond else "ensemble",
+                    beyond=beyond,
+                ),
+            )
+        )
+    whole = (sum(group.samples_s[0] for group in groups) or whole_s,)
+    return Profile.create(
+        model=model,
+        graph=graph,
+        source="predicted",
+        runtime=runtime,
+        whole_s=whole,
+        profiled_s=whole,
+        groups=tuple(groups),
+        reference_s=(),
+        stopped="not measured",
+        shared_error=costs.shared_error,
+        power_w=costs.power_w,
+        idle_power_w=costs.idle_power_w,
+        protocol=costs.protocol,
+    )
+
+
+def _refuse_unknown(predicted: Sequence[PredictedKernel]) -> None:
+    total = sum(one.seconds for one in predicted)
+    unknown: dict[str, float] = {}
+    for one in predicted:
+        if not one.known:
+            unknown[one.family] = unknown.get(one.family, 0.0) + one.seconds
+    if total and sum(unknown.values()) > MOST_UNKNOWN * total:
+        named = ", ".join(f"{family} ({seconds / total:.0%} of the time)" for family, seconds in unknown.items())
+        raise OffloadError(
+            f"the costs have no samples of {named}",
+            hint="fit again with a larger --budget, or profile the model itself",
+        )

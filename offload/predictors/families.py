@@ -1,0 +1,70 @@
+"""Predict kernels of one family from its costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from offload.artifacts.costs import FamilyCosts
+from offload.predictors.features import FEATURES
+from offload.predictors.forms import SHORTEST_S, correction, paper_s, trend_s
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+MARGIN = 1.0
+"""How far outside the sampled range a feature may lie before it counts as beyond it, in powers of two."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """What some kernels take."""
+
+    seconds: Floats
+    """float64 (kernels,)."""
+    beyond: tuple[tuple[str, ...], ...]
+    """Of each kernel, the features outside the sampled range; its time is then that of the trend."""
+
+
+def predict_family(
+    costs: FamilyCosts,
+    features: NDArray[np.float32],
+    terms: Floats,
+    variables: Sequence[Mapping[str, float]],
+) -> Predicted:
+    """Seconds of kernels by the family's form, and by its trend where a feature lies outside what was sampled.
+
+    Args:
+        costs: Of the kernels' family.
+        features: float32 (kernels, features).
+        terms: float64 (kernels, terms), see `features.TERMS`.
+        variables: The paper's, of each kernel.
+    """
+    import numpy as np
+
+    trend = trend_s(costs.trend, terms)
+    column = {name: index for index, name in enumerate(FEATURES)}
+    known = [one for one in costs.ranges if one.feature in column]
+    outside = (
+        np.column_stack(
+            [
+                (features[:, column[one.feature]] < one.low - MARGIN)
+                | (features[:, column[one.feature]] > one.high + MARGIN)
+                for one in known
+            ]
+        )
+        if known
+        else np.zeros((len(features), 0), dtype=bool)
+    )
+    beyond = tuple(tuple(known[i].feature for i in np.flatnonzero(row)) for row in outside)
+    seconds = trend
+    if costs.form == "ensemble" and costs.trees is not None:
+        seconds = trend * np.exp(np.clip(correction(costs.trees, features), -10, 10))
+    elif costs.form in ("linear", "logarithmic"):
+        seconds = paper_s(costs.paper[costs.form == "logarithmic"], variables)
+    seconds = np.where(outside.any(axis=1), trend, seconds)
+    return Predicted(seconds=np.maximum(seconds, SHORTEST_S), beyond=beyond)

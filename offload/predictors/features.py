@@ -1,0 +1,195 @@
+"""What a kernel's cost may follow from: its family, its roofline terms and its features.
+
+A family is the layer kind, divided where one kind is executed in quite different ways (a depthwise convolution is not
+a dense one). FLOPs are of what the runtime computes, padding of the blocked layout included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from offload.models.executed import Kernel
+from offload.models.operators import Operation, Shape, flops_of, kind_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_FREE = frozenset("Reshape Flatten Squeeze Unsqueeze Identity Dropout Shape Size Constant".split())
+_ACTIVATIONS = ("", "Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Swish", "Elu")
+_OPERATORS = (
+    "Add Sub Mul Div Max Min Sum Mean Pow Sqrt Where Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid HardSwish Swish Tanh "
+    "Elu Softplus Gelu Erf Selu MaxPool AveragePool GlobalAveragePool GlobalMaxPool ReduceMean ReduceSum LRN "
+    "LayerNormalization BatchNormalization InstanceNormalization Softmax ArgMax LSTM GRU RNN Gemm MatMul Attention "
+    "Concat Transpose Split Slice Gather Pad Expand Resize Conv ConvTranspose"
+).split()
+
+TERMS = ("operations", "moved bytes", "weight bytes", "launch")
+"""What the roofline's trend adds up."""
+FEATURES = (
+    "operator", "runs as", "activation", "adds", "transposed", "batch", "height", "width", "channels in", "channels out",
+    "out height", "out width", "kernel height", "kernel width", "stride", "dilation", "groups", "item bytes",
+    "operations", "bytes in", "bytes out", "weight bytes", "intensity", "rows", "inner", "columns", "last axis",
+    "model's bytes",
+)  # fmt: skip
+"""Names of the features, in order; sizes are logarithms to base 2."""
+ORDINAL = frozenset(("operator", "runs as", "activation", "adds", "transposed"))
+"""Features that are codes, not sizes: no range is told of them."""
+
+
+def family_of(kernel: Kernel) -> str:
+    """The family: a layer kind, with what divides it behind."""
+    operation, runs = kernel.operation, kernel.runs
+    op, kind = operation.op, kind_of(operation)
+    if kind == "conv":
+        if op == "ConvTranspose":
+            return "conv transposed"
+        groups, weights = int(operation.attributes.get("group", 1)), operation.shape(1)
+        if len(weights) != 4:
+            return "conv 1-d" if len(weights) == 3 else "conv other"
+        if groups > 1:
+            return "conv depthwise" if weights[1] == 1 else "conv grouped"
+        return "conv pointwise" if math.prod(weights[2:]) == 1 else "conv"
+    if kind == "pool" and op.startswith(("Reduce", "Global")):
+        return "pool global"
+    if kind == "shape":
+        if op in _FREE:
+            return "shape free"
+        return {"Concat": "shape concat", "Transpose": "shape reorder" if "Reorder" in runs else "shape transpose"}.get(
+            op, "shape other"
+        )
+    if kind in ("norm", "recurrent"):
+        return f"{kind} {op}"
+    return kind
+
+
+def kind_of_family(family: str) -> str:
+    """The layer kind of a family."""
+    return family.partition(" ")[0]
+
+
+def is_free(kernel: Kernel) -> bool:
+    """Whether the kernel only renames a shape."""
+    return kernel.operation.op in _FREE
+
+
+def _size(shape: Shape | None) -> int:
+    return math.prod(shape) if shape is not None else 0
+
+
+def _bytes(kernel: Kernel) -> tuple[float, float, float]:
+    """Bytes of what is read, written, and of the weights; of an embedding only the rows that are looked up."""
+    operation = kernel.operation
+    written = sum(map(_size, operation.outputs)) * kernel.item_bytes
+    read = weights = 0
+    for index, shape in enumerate(operation.inputs):
+        size = _size(shape) * kernel.item_bytes
+        if operation.is_constant(index):
+            weights += min(size, written) if operation.op == "Gather" else size
+        else:
+            read += min(size, written) if operation.op in ("Gather", "Slice") else size
+    return float(read), float(written), float(weights)
+
+
+def terms(kernel: Kernel) -> tuple[float, ...]:
+    """The roofline terms, in the order of TERMS: operations, bytes, bytes, one."""
+    read, written, weights = _bytes(kernel)
+    return float(flops_of(kernel.operation)), read + written, weights, 1.0
+
+
+def touched_bytes(kernels: Iterable[Kernel]) -> float:
+    """Bytes that a model's kernels read and write in one run, weights included."""
+    return sum(sum(_bytes(kernel)) for kernel in kernels if not is_free(kernel))
+
+
+def features(kernel: Kernel, model_bytes: float) -> tuple[float, ...]:
+    """The features, in the order of FEATURES.
+
+    Args:
+        kernel: What is executed.
+        model_bytes: What all kernels of the model read and write in a run: how much of it a cache still holds.
+    """
+    operation = kernel.operation
+    attributes, first, result = operation.attributes, operation.shape(0), _result(operation)
+    weights = operation.shape(1) if operation.is_constant(1) else ()
+    read, written, constant = _bytes(kernel)
+    flops = float(flops_of(operation))
+    image, made = _as_image(first), _as_image(result)
+    window = tuple(attributes.get("kernel_shape") or (weights[2:] if operation.op in ("Conv", "ConvTranspose") else ()))
+    window = (1, *window) if len(window) == 1 else tuple(window[:2]) or (1, 1)
+    strides, dilations = attributes.get("strides") or (1,), attributes.get("dilations") or (1,)
+    rows, inner, columns = _product(operation)
+    added = sum(
+        1 for index, shape in enumerate(operation.inputs) if shape is not None and not operation.is_constant(index)
+    )
+    activation = str(attributes.get("activation") or "")
+    sizes = (
+        image[0], image[2], image[3], image[1], made[1], made[2], made[3], window[0], window[1], strides[-1],
+        dilations[-1], int(attributes.get("group", 1)), kernel.item_bytes, flops, read, written, constant,
+    )  # fmt: skip
+    more = (rows, inner, columns, result[-1] if result else 1, model_bytes)
+    return (
+        float(_code(operation.op, _OPERATORS)),
+        float(kernel.runs.startswith("nchwc.") + 2 * kernel.runs.startswith("Fused")),
+        float(_code(activation, _ACTIVATIONS)),
+        float(added),
+        float(bool(attributes.get("transA")) + 2 * bool(attributes.get("transB"))),
+        *(math.log2(1 + float(size)) for size in sizes),
+        math.log2((flops + 1) / (read + written + constant + 1)),
+        *(math.log2(1 + float(size)) for size in more),
+    )
+
+
+def _result(operation: Operation) -> Shape:
+    return operation.outputs[0] if operation.outputs else ()
+
+
+def _code(name: str, names: Sequence[str]) -> int:
+    return names.index(name) if name in names else len(names)
+
+
+def _as_image(shape: Shape) -> tuple[int, int, int, int]:
+    """A shape as (N, C, H, W): the last two axes are H and W, what is before them C and N."""
+    padded = (1,) * (4 - len(shape)) + shape
+    return math.prod(padded[:-3]), padded[-3], padded[-2], padded[-1]
+
+
+def _product(operation: Operation) -> tuple[int, int, int]:
+    """Rows, inner size and columns of a matrix product; ones for other operators."""
+    result = _result(operation)
+    if operation.op not in ("Gemm", "MatMul") or not result or not operation.shape(0):
+        return 1, 1, 1
+    inner = operation.shape(0)[0 if operation.attributes.get("transA") else -1]
+    return math.prod(result[:-1]), inner, result[-1]
+
+
+def paper_variables(kernel: Kernel) -> Mapping[str, float]:
+    """The variables of Neurosurgeon's regressions (Kang et al., ASPLOS 2017), by its layer types.
+
+    Convolution: (filter size / stride)² · filters, and the size of the input feature maps. Local and pooling: sizes of
+    the input and output feature maps. Fully connected, softmax, argmax: input and output neurons. Activation,
+    normalisation and all that the paper has no type for: neurons.
+    """
+    operation = kernel.operation
+    taken, made = float(_size(operation.shape(0))), float(_size(_result(operation)))
+    match kind_of(operation):
+        case "conv":
+            weights = operation.shape(1)
+            stride = (operation.attributes.get("strides") or (1,))[-1]
+            filters = weights[0] if weights else 1
+            return {"(filter/stride)² · filters": math.prod(weights[2:]) / stride**2 * filters, "input maps": taken}
+        case "local" | "pool":
+            return {"input maps": taken, "output maps": made}
+        case "linear" | "matmul" | "softmax" | "argmax" | "attention" | "recurrent":
+            return {"input neurons": taken, "output neurons": made}
+    return {"neurons": made}
+
+
+def feature_matrix(kernels: Sequence[Kernel], model_bytes: Sequence[float]) -> NDArray[np.float32]:
+    """Features of kernels, float32 (kernels, features)."""
+    import numpy as np
+
+    rows = [features(kernel, weights) for kernel, weights in zip(kernels, model_bytes, strict=True)]
+    return np.array(rows, dtype=np.float32).reshape(len(rows), len(FEATURES))
