@@ -9,6 +9,7 @@ from offload.api.imports import ImportRequest, import_trace
 from offload.api.links import LinkRequest, link
 from offload.api.plans import PlanRequest, plan
 from offload.api.profiles import ProfileRequest, profile
+from offload.api.reproductions import ReproduceRequest, reproduce
 from offload.api.simulations import SimulateRequest, simulate
 from offload.api.verifications import VerifyRequest, verify
 
@@ -18,6 +19,7 @@ __all__ = [
     "LinkRequest",
     "PlanRequest",
     "ProfileRequest",
+    "ReproduceRequest",
     "SimulateRequest",
     "VerifyRequest",
     "calibrate",
@@ -25,6 +27,7 @@ __all__ = [
     "link",
     "plan",
     "profile",
+    "reproduce",
     "simulate",
     "verify",
 ]

@@ -11,6 +11,7 @@ from offload.artifacts.link import LinkProfile
 from offload.artifacts.plan import Plan
 from offload.artifacts.preset import CalibratedPreset
 from offload.artifacts.profile import Profile
+from offload.artifacts.reproduction import Reproduction
 from offload.artifacts.simulation import Simulation
 from offload.artifacts.verification import Verification
 from offload.reports.document import Report, Section, human
@@ -18,6 +19,7 @@ from offload.reports.link import link_report
 from offload.reports.plan import plan_report
 from offload.reports.presets import preset_report
 from offload.reports.profile import profile_report
+from offload.reports.reproduction import reproduction_report
 from offload.reports.simulation import simulation_report
 from offload.reports.verification import verification_report
 
@@ -68,6 +70,8 @@ def report_on(artifact: Artifact, *, all_layers: bool = False) -> Report:
             return simulation_report(artifact)
         case CalibratedPreset():
             return preset_report(artifact)
+        case Reproduction():
+            return reproduction_report(artifact)
     raise TypeError(f"there is no report on a {artifact.kind}")
 
 
