@@ -59,7 +59,7 @@ def _lines(path: Path) -> list[str]:
             raise OffloadError(
                 f"{path} is larger than {MOST_BYTES // 1024**2} MiB", hint="give a shorter piece: traces repeat"
             )
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise OffloadError(f"{path} is not there", hint="check the path") from error
     except (OSError, UnicodeDecodeError) as error:

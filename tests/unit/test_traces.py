@@ -62,7 +62,7 @@ def test_a_table_holds_each_value_until_the_next(tmp_path: Path) -> None:
     path.write_text("time,mbps\n100, 8\n100.5,0\n101,2.5\n\n")
     trace = read_bandwidth(path)
     assert (trace.starts_s, trace.values, trace.period_s) == ((0.0, 0.5, 1.0), (8e6, 0.0, 2.5e6), 1.5)
-    path.write_text("Time,Load\r\n0,1\r\n2,3.5\r\n")
+    path.write_text("\ufeffTime,Load\r\n0,1\r\n2,3.5\r\n", encoding="utf-8")
     load = read_load(path)
     assert (load.starts_s, load.values, load.period_s) == ((0.0, 2.0), (1.0, 3.5), 4.0)
     path.write_text("time,load\n5,2\n")
