@@ -156,7 +156,7 @@ def _windows(simulation: Simulation) -> Section:
         title="Mean request over time",
         columns=("from", "uplink", "load", *(run.strategy for run in simulation.strategies), "adaptive ran mostly"),
         rows=tuple(rows),
-        expendable=("the plan's cut", "oracle", "load"),
+        expendable=("the plan's cut", "oracle", "load", "always device"),
     )
 
 
