@@ -1,4 +1,4 @@
-"""A small ONNX file whose nodes are named as torch.onnx names them, and traces of it that ONNX Runtime records."""
+"""A small ONNX file whose nodes are named as torch.onnx names them, and traces that ONNX Runtime and torch record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from torch import nn
+from torch.profiler import ProfilerActivity, profile, schedule
 
 TRTEXEC_PROFILE = Path(__file__).parent / "data" / "trtexec_profile.json"
 """Of `two_branches`, written by hand after files that trtexec 8.6 and 10 wrote: spacing, fields, kinds of names."""
@@ -68,3 +71,26 @@ def onnxruntime_trace(
     for _ in range(runs):
         session.run(None, feeds)
     return Path(session.end_profiling())
+
+
+def torch_trace(
+    module: nn.Module, shape: tuple[int, ...], folder: Path, *, runs: int = 3, steps: bool = True, shapes: bool = False
+) -> Path:
+    """The file that torch.profiler exports of some runs, after a warm-up where it has steps."""
+    path = folder / "trace.json"
+    data = torch.rand(shape)
+    timing = schedule(wait=0, warmup=1, active=runs, repeat=1) if steps else None
+    with (
+        torch.inference_mode(),
+        profile(
+            activities=[ProfilerActivity.CPU],
+            schedule=timing,
+            record_shapes=shapes,
+            on_trace_ready=lambda done: done.export_chrome_trace(str(path)),
+        ) as profiler,
+    ):
+        for _ in range(runs + steps):
+            module(data)
+            if steps:
+                profiler.step()
+    return path

@@ -15,6 +15,7 @@ from offload import api
 from offload.artifacts.profile import Profile
 from offload.artifacts.workspace import Workspace
 from offload.errors import OffloadError
+from offload.models.load import load_model
 from tests.light_models import light_model_path
 from tests.traced_models import onnxruntime_trace, two_branches
 
@@ -93,6 +94,13 @@ def test_a_real_network(cache: Path, tmp_path: Path, level: str) -> None:
     profile = imported(trace, path)
     assert profile.unmatched_share < 0.02
     assert len(profile.groups) > 30
+
+
+def test_a_built_in_network(tmp_path: Path, cache: Path) -> None:
+    model = load_model("mnist", cache=cache)
+    trace = onnxruntime_trace(ModelProto.FromString(model.onnx), tmp_path)
+    profile = imported(trace, "mnist")
+    assert (profile.unmatched_share, profile.model.hash) == (0, model.hash)
 
 
 def test_nodes_with_other_names_are_told_by_operator_and_shape(model: Path, tmp_path: Path) -> None:

@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
-from torch.profiler import ProfilerActivity, profile, schedule
 
 from offload import api
 from offload.artifacts.profile import Profile
@@ -21,33 +18,11 @@ from offload.errors import OffloadError
 from offload.models import torch_sources
 from offload.models.zoo.catalogue import CATALOGUE
 from tests.tiny_torch import branches
+from tests.traced_models import torch_trace
 
 Document = dict[str, Any]
 BRANCHES = ("linear", "relu", "linear", "linear", "tanh", "mul")
 """What `tests.tiny_torch:branches` calls, in order."""
-
-
-def recorded(
-    folder: Path, module: nn.Module, shape: tuple[int, ...], *, runs: int = 3, steps: bool = True, shapes: bool = False
-) -> Path:
-    """The file that torch.profiler exports of some runs, after a warm-up where it has steps."""
-    path = folder / "trace.json"
-    data = torch.rand(shape)
-    timing = schedule(wait=0, warmup=1, active=runs, repeat=1) if steps else None
-    with (
-        torch.inference_mode(),
-        profile(
-            activities=[ProfilerActivity.CPU],
-            schedule=timing,
-            record_shapes=shapes,
-            on_trace_ready=lambda done: done.export_chrome_trace(str(path)),
-        ) as profiler,
-    ):
-        for _ in range(runs + steps):
-            module(data)
-            if steps:
-                profiler.step()
-    return path
 
 
 def imported(trace: Path, model: str = "tests.tiny_torch:branches", **options: Any) -> Profile:
@@ -69,7 +44,7 @@ def outer_s(trace: Path) -> list[tuple[str, float]]:
 
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return recorded(tmp_path_factory.mktemp("traces"), branches(), (1, 8), shapes=True)
+    return torch_trace(branches(), (1, 8), tmp_path_factory.mktemp("traces"), shapes=True)
 
 
 def test_each_layer_has_the_time_of_its_own_operator_and_nothing_twice(trace: Path) -> None:
@@ -84,7 +59,7 @@ def test_each_layer_has_the_time_of_its_own_operator_and_nothing_twice(trace: Pa
 
 
 def test_runs_without_steps_are_told_apart_and_the_first_left_out(tmp_path: Path) -> None:
-    found = imported(recorded(tmp_path, branches(), (1, 8), runs=4, steps=False))
+    found = imported(torch_trace(branches(), (1, 8), tmp_path, runs=4, steps=False))
     assert (len(found.whole_s), found.warm_up_runs, found.unmatched_share) == (3, 1, 0)
 
 
@@ -98,7 +73,7 @@ def test_a_packed_trace(trace: Path, tmp_path: Path) -> None:
 def test_a_built_in_network(tmp_path: Path, name: str) -> None:
     entry = CATALOGUE[name]
     module = torch_sources.from_zoo(entry).eval()
-    found = imported(recorded(tmp_path, module, (1, *entry.input_shape), runs=2, shapes=True), name)
+    found = imported(torch_trace(module, (1, *entry.input_shape), tmp_path, runs=2, shapes=True), name)
     assert len(found.groups) == len(found.graph.layers)
     assert found.unmatched_share < 0.1
 

@@ -110,6 +110,7 @@ def test_a_foreign_node_with_unknown_ends_lies_between_its_neighbours(model: Pat
             r"another model than two_branches: it has Conv_0, Conv_1 and 1",
         ),
         ([("/conv1/Conv + /left/Conv + /right/Conv", 1), ("Conv_7", 2)], r"67 % of its time is in what .* \(Conv_7\)"),
+        ([("Conv\n_0" * 500, 1)], r"it has Conv _0.* …$"),
         ([("/conv1/Conv", 1)], "of the model's operations are not in it"),
     ],
 )

@@ -13,6 +13,7 @@ from offload.models.loaded import LoadedModel
 ToolName = Literal["trtexec", "onnxruntime", "torch"]
 _LONGEST_S = 1e6
 _LATEST_S = 1e12
+_LONGEST_WORDS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,9 @@ def _between(figure: object, unit_s: float, most_s: float, *, what: str, source:
     is_number = isinstance(figure, int | float) and not isinstance(figure, bool)
     if not is_number or not 0 <= figure <= most_s / unit_s:  # type: ignore[operator]
         shown = f"{figure!r:.40}" if is_number else f"a {type(figure).__name__}"
-        raise OffloadError(f"{source} is damaged: {what} is {shown}, which is no time", hint="record the trace again")
+        raise OffloadError(
+            f"{source} is damaged: {_one_line(what)} is {shown}, which is no time", hint="record the trace again"
+        )
     return float(figure) * unit_s  # type: ignore[arg-type]
 
 
@@ -107,9 +110,15 @@ def without_warm_up(runs: int) -> int:
 def other_model(source: Path, model: LoadedModel, why: str) -> OffloadError:
     """The error for a trace that does not fit the model."""
     return OffloadError(
-        f"{source} is a trace of another model than {model.name}: {why}",
+        f"{source} is a trace of another model than {model.name}: {_one_line(why)}",
         hint="name the model it was recorded of, as the very file that ran, with its --batch and --input",
     )
+
+
+def _one_line(words: str) -> str:
+    """Words that hold names from a file: on one line, and not a page of them."""
+    line = " ".join(words.split())
+    return line if len(line) <= _LONGEST_WORDS else line[:_LONGEST_WORDS] + " …"
 
 
 def listed(names: Sequence[str], most: int = 2) -> str:

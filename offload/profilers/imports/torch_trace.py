@@ -212,10 +212,12 @@ def _add_gpu_times(events: Sequence[Mapping[str, Any]], operators: Sequence[_Ope
         name = f"{event.get('name')!s:.60}"
         start = moment_of(event.get("ts"), _MICRO, what=f"`ts` of {name}", source=source)
         length = seconds_of(event.get("dur"), _MICRO, what=f"`dur` of {name}", source=source)
-        owner, named = None, _args(event).get("External id")
+        owner, launched = None, None
+        named, correlation = (_args(event).get(key) for key in ("External id", "correlation"))
         if isinstance(named, int):
             owner = by_id.get(named)
-        launched = launches.get(_args(event).get("correlation")) if owner is None else None
+        if owner is None and isinstance(correlation, int):
+            launched = launches.get(correlation)
         if launched is not None:
             owner = _innermost(operators, starts, launched)
         if owner is not None:
