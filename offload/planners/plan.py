@@ -203,6 +203,11 @@ def _overlap(problem: Problem, one: Option, other: Option) -> bool:
 
 def _warnings(problem: Problem) -> tuple[str, ...]:
     found = []
+    if problem.device.source == "assumed":
+        found.append(
+            f"the device's times are assumed from published peak rates ({problem.device.server_preset}), not measured: "
+            "profile on the device itself"
+        )
     if problem.server.source == "assumed":
         found.append(
             f"the server's times are assumed from published peak rates ({problem.server.server_preset}), not measured: "

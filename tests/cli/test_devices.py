@@ -11,7 +11,7 @@ from offload.artifacts.plan import Plan
 from offload.artifacts.preset import CalibratedPreset
 from offload.artifacts.profile import Profile
 from offload.artifacts.reproduction import Reproduction
-from tests.cli.conftest import Run
+from tests.cli.conftest import ROOT, Run
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,7 @@ def test_a_profile_is_told_from_a_preset_and_planned_on_both_sides(run: Run, tmp
     assert "(assumed)" in planned.err
     plan = Plan.load(tmp_path / "plan.json")
     assert plan.device.preset == "tegra-k1-cpu"
+    assert [warning for warning in plan.warnings if "the device's times are assumed" in warning]
     assert plan.model.batch == 28
 
 
@@ -151,3 +152,15 @@ def test_the_reproduction_runs_from_end_to_end(run: Run, tmp_path: Path, target:
         assert not found.variants
         assert "59.5 %" in made.out
     assert len(run("reproduce", "neurosurgeon", *networks, "--format", "csv").out.splitlines()) == 13
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_as_many_cells_are_as_published_as_the_readme_says(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "reproduction.json"
+    assert run("reproduce", "neurosurgeon", "-o", str(path)).code == 0
+    found = Reproduction.load(path)
+    agree, of = sum(cell.agrees is True for cell in found.cells), len(found.cells)
+    assert f"({agree} of {of} are the same)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(cell.reason for cell in found.cells if not cell.agrees)
+    assert all(cell.mincut.point == cell.chosen.point for cell in found.cells), "chains have no cuts but prefixes"
