@@ -9,7 +9,7 @@ from pathlib import Path
 
 from offload.errors import OffloadError
 
-MOST_BYTES = 512 * 1024**2
+MOST_BYTES = 256 * 1024**2
 """Of a trace, unpacked: reading JSON takes several times as much memory."""
 _GZIP = b"\x1f\x8b"
 
