@@ -86,7 +86,9 @@ def _imported_warnings(profile: Profile) -> tuple[str, ...]:
     runtime = profile.runtime
     found = [
         f"imported from {profile.imported_from}: another tool's times, not measured again here; "
-        "`offload profile` on that machine measures the whole without a profiler"
+        "`offload profile` on that machine measures the whole without a profiler",
+        "a trace does not tell what dividing the model costs beyond its layers, nor the serving protocol: plans take "
+        "both for nothing",
     ]
     if abs(profile.raw_gap) > _WIDE_GAP and profile.whole_declared:
         found.append(

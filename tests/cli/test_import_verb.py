@@ -65,6 +65,7 @@ def test_an_imported_profile_is_planned_with_on_both_sides(run: Run, model: Path
     assert first.code == 0, first.err
     assert f"on raspberry-pi (1 thread, onnxruntime, imported from onnxruntime trace {trace.name})" in first.out
     assert "another tool's times, not measured again here" in first.out
+    assert "does not tell what dividing the model costs" in first.out
     assert "3 runs, after 1 that was left out as warm-up" in first.out
     assert f"next: offload plan --profile {device} --bw 450mbps" in first.err
     second = run("import", str(TRTEXEC_PROFILE), str(model), "--total", "1.2ms", "-o", str(server))
