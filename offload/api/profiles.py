@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from offload.api.devices import find_preset
 from offload.api.models import identity_of, load
+from offload.api.powers import check_powers, chosen_meter
 from offload.artifacts.base import kind_of
 from offload.artifacts.profile import ModelIdentity, Precision, Profile
 from offload.artifacts.workspace import Workspace
@@ -18,6 +19,7 @@ from offload.progress import NullProgress, Progress
 
 if TYPE_CHECKING:
     from offload.artifacts.costs import Costs
+    from offload.artifacts.preset import Preset
     from offload.models.loaded import LoadedModel
     from offload.profilers.energy.base import Meter
     from offload.runtimes.base import Runtime
@@ -92,17 +94,7 @@ def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress
         )
     threads = chosen_threads(request.threads)
     meter = _meter(request, runtime)
-    model = load(
-        request.model,
-        runtime,
-        inputs=request.inputs,
-        batch=request.batch,
-        weights=request.weights,
-        precision=request.dtype,
-        workspace=workspace,
-        progress=progress,
-    )
-    identity = identity_of(model, inputs=request.inputs, weights=request.weights)
+    model, identity = _loaded(request, runtime, workspace, progress)
     if request.channels_last and not any(layer.op in _IMAGE_CONVOLUTIONS for layer in model.graph.layers):
         raise UsageError(f"--channels-last: {model.name} has no convolution of images", hint="leave it out")
     if request.on is not None:
@@ -187,22 +179,49 @@ def _predicted(request: ProfileRequest, predict: str, workspace: Workspace, prog
     for option, given in (("--on", request.on), ("--meter", None if request.meter == "none" else request.meter)):
         if given is not None:
             raise UsageError(f"{option} measures, --predict runs nothing", hint="leave one of them out")
-    from offload.predictors.costs import check_costs, predicted_profile
+    check_powers(request.power_w, request.idle_power_w)
+    costs = _costs(predict)
+    if costs is not None:
+        return _by_costs(request, costs, workspace, progress)
+    return _by_preset(request, find_preset(predict, asked_by="--predict", others="a costs file"), workspace, progress)
+
+
+def _by_preset(request: ProfileRequest, preset: Preset, workspace: Workspace, progress: Progress) -> Profile:
     from offload.predictors.roofline import assumed_profile
+
+    wishes = {
+        f"--device {request.device}": request.device != "cpu",
+        f"--dtype {request.dtype}": request.dtype != "fp32",
+        "--channels-last": request.channels_last,
+        "--compile": request.compiled,
+    }
+    wish = next((wish for wish, asked in wishes.items() if asked), None)
+    if wish is not None:
+        raise UsageError(
+            f"{wish} does not go with --predict {preset.name}: a preset is another device, in 32-bit floating point",
+            hint=f"leave {wish.split()[0]} out",
+        )
+    model, identity = _loaded(request, _runtime(request), workspace, progress)
+    return assumed_profile(model.graph, identity, preset, power_w=request.power_w, idle_power_w=request.idle_power_w)
+
+
+def _by_costs(request: ProfileRequest, costs: Costs, workspace: Workspace, progress: Progress) -> Profile:
+    from offload.predictors.costs import check_costs, predicted_profile
     from offload.profilers.instruments import executed_blocks
 
-    _check_powers(request)
-    costs = _costs(predict)
-    preset = None if costs else find_preset(predict, asked_by="--predict", others="a costs file")
-    if preset is not None and request.device != "cpu":
-        raise UsageError(
-            f"--device {request.device} is this machine's, the preset {preset.name} is another device",
-            hint="leave --device out",
-        )
     runtime = _runtime(request)
-    threads = chosen_threads(costs.runtime.threads if costs and request.threads is None else request.threads)
-    if costs is not None:  # before a model is loaded
-        check_costs(costs, runtime.identity(threads=threads), request.dtype)
+    threads = chosen_threads(costs.runtime.threads if request.threads is None else request.threads)
+    check_costs(costs, runtime.identity(threads=threads), request.dtype)  # before a model is loaded
+    model, identity = _loaded(request, runtime, workspace, progress)
+    blocks = executed_blocks(model, runtime, threads=threads)
+    found = predicted_profile(model.graph, identity, runtime.identity(threads=threads), costs, blocks)
+    powers = {"power_w": request.power_w, "idle_power_w": request.idle_power_w}
+    return found.model_copy(update={name: watts for name, watts in powers.items() if watts is not None})
+
+
+def _loaded(
+    request: ProfileRequest, runtime: Runtime, workspace: Workspace, progress: Progress
+) -> tuple[LoadedModel, ModelIdentity]:
     model = load(
         request.model,
         runtime,
@@ -213,15 +232,7 @@ def _predicted(request: ProfileRequest, predict: str, workspace: Workspace, prog
         workspace=workspace,
         progress=progress,
     )
-    identity = identity_of(model, inputs=request.inputs, weights=request.weights)
-    if costs is None:
-        return assumed_profile(
-            model.graph, identity, preset, power_w=request.power_w, idle_power_w=request.idle_power_w
-        )
-    blocks = executed_blocks(model, runtime, threads=threads)
-    found = predicted_profile(model.graph, identity, runtime.identity(threads=threads), costs, blocks)
-    powers = {"power_w": request.power_w, "idle_power_w": request.idle_power_w}
-    return found.model_copy(update={name: watts for name, watts in powers.items() if watts is not None})
+    return model, identity_of(model, inputs=request.inputs, weights=request.weights)
 
 
 def _costs(predict: str) -> Costs | None:
@@ -262,27 +273,11 @@ def _runtime(request: ProfileRequest) -> Runtime:
     )
 
 
-def _check_powers(request: ProfileRequest) -> None:
-    power_w, idle_power_w = request.power_w, request.idle_power_w
-    if power_w is not None and idle_power_w is not None and idle_power_w > power_w:
-        raise UsageError(
-            f"--idle-power {idle_power_w:g}W is above --power {power_w:g}W",
-            hint="--power is the whole device's while computing, idle power included",
-        )
-
-
 def _meter(request: ProfileRequest, runtime: Runtime) -> Meter | None:
     """The meter to read, not yet entered; known to be there when it was asked for by name."""
-    from offload.profilers.energy.choose import open_meter
-
-    power_w, meter = request.power_w, request.meter
-    _check_powers(request)
-    if power_w is not None and meter not in (None, "none"):
-        raise UsageError(
-            f"--power models the energy, --meter {meter} measures it", hint="give one of them, or --meter none"
-        )
     if request.on is not None:
-        if meter not in (None, "none"):
-            raise UsageError(f"--meter reads this machine, not {request.on}", hint="leave it out")
-        return None
-    return open_meter(meter or ("auto" if power_w is None else "none"), runtime.device)
+        check_powers(request.power_w, request.idle_power_w)
+        if request.power_w is not None or request.meter in (None, "none"):
+            return None
+        raise UsageError(f"--meter reads this machine, not {request.on}", hint="leave it out")
+    return chosen_meter(request.meter, runtime.device, power_w=request.power_w, idle_power_w=request.idle_power_w)

@@ -76,8 +76,8 @@ def _assumed_warnings(profile: Profile) -> tuple[str, ...]:
     found = ["assumed from published peak rates, not measured: profile on the machine itself"]
     if profile.power_w is not None:
         found.append(
-            f"energy is {profile.power_w:g} W times time, assumed the same for every layer: give the device's own "
-            "with --power"
+            f"energy is {profile.power_w:g} W times time, the same power for every layer; without --power it is the "
+            "preset's published one"
         )
     return tuple(found)
 

@@ -103,7 +103,11 @@ def test_a_calibrated_preset_predicts_and_serves(run: Run, tmp_path: Path) -> No
         (("profile", "senna_pos", "--predict", "t4", "--on", "host:1"), "--on measures, --predict runs nothing"),
         (("profile", "senna_pos", "--predict", "t4", "--meter", "nvml"), "--meter measures, --predict runs nothing"),
         (("profile", "senna_pos", "--predict", "t4", "--power", "1W", "--idle-power", "2W"), "is above --power"),
-        (("profile", "senna_pos", "--predict", "t4", "--device", "cuda"), "--device cuda is this machine's"),
+        (
+            ("profile", "senna_pos", "--predict", "t4", "--device", "cuda"),
+            "--device cuda does not go with --predict t4",
+        ),
+        (("profile", "senna_pos", "--predict", "t4", "--dtype", "fp16"), "--dtype fp16 does not go with --predict t4"),
         (("reproduce", "neurosurgeon", "--network", "resnet50"), "--network resnet50 is none of the paper's"),
         (("reproduce", "elf"), "'elf'"),
     ],
