@@ -61,7 +61,8 @@ def plan(
     ] = None,
     target: Annotated[Target, typer.Option(help="What to make best.")] = Target.LATENCY,
     planner: Annotated[
-        str, typer.Option(metavar="NAME", help="The algorithm: mincut is exact; neurosurgeon and maui as in the papers.")
+        str,
+        typer.Option(metavar="NAME", help="The algorithm: mincut is exact; neurosurgeon and maui as in the papers."),
     ] = "mincut",
     pareto: Annotated[
         bool, typer.Option("--pareto", help="List the options that none beats in both latency and energy.")
