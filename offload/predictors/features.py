@@ -96,6 +96,8 @@ def _bytes(kernel: Kernel) -> tuple[float, float, float]:
 def terms(kernel: Kernel) -> tuple[float, ...]:
     """The roofline terms, in the order of TERMS: operations, bytes, bytes, one."""
     read, written, weights = _bytes(kernel)
+    if kind_of(kernel.operation) == "recurrent":  # each step reads the weights of what it takes from the step before
+        weights += max(kernel.operation.shape(0)[0] - 1, 0) * _size(kernel.operation.shape(2)) * kernel.item_bytes
     return float(flops_of(kernel.operation)), read + written, weights, 1.0
 
 
@@ -157,8 +159,10 @@ def _as_image(shape: Shape) -> tuple[int, int, int, int]:
 
 
 def _product(operation: Operation) -> tuple[int, int, int]:
-    """Rows, inner size and columns of a matrix product; ones for other operators."""
+    """Rows, inner size and columns of a matrix product; steps and sizes of a recurrent layer; ones for others."""
     result = _result(operation)
+    if kind_of(operation) == "recurrent" and len(operation.shape(2)) == 3:
+        return operation.shape(0)[0], operation.shape(0)[-1], math.prod(operation.shape(2)[:2])
     if operation.op not in ("Gemm", "MatMul") or not result or not operation.shape(0):
         return 1, 1, 1
     inner = operation.shape(0)[0 if operation.attributes.get("transA") else -1]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from offload.profilers.sampling.dense import classifier
+from offload.profilers.sampling.dense import classifier, pointwise_classifier
 from offload.profilers.sampling.draws import activation, log_integer, pick
 from offload.profilers.sampling.onnx_builder import OnnxBuilder, Value
 
@@ -117,6 +117,9 @@ class ImageNetwork:
         from numpy import float32, full
 
         c = x.shape[1]
+        if self.chance(0.25):  # as older exporters write it
+            scaled = self.builder.add("Mul", [x, self.builder.weight((c, 1, 1), fan_in=200, mean=1.0)], x.shape)
+            return self.builder.add("Add", [scaled, self.builder.weight((c, 1, 1), fan_in=200)], x.shape)
         ones = self.builder.constant(full(c, 1, float32))
         shift = self.builder.weight((c,), fan_in=200)
         return self.builder.add("BatchNormalization", [x, ones, shift, shift, ones], x.shape)
@@ -355,7 +358,9 @@ def image_network(builder: OnnxBuilder, generator: np.random.Generator, scale: f
         elif math.prod(x.shape) > _LARGEST_MAP:
             x = net.pool("MaxPool", x, 2, 2)
         x = pick(generator, liked)(net, x)
-    if net.chance(0.6):
+    if net.chance(0.1) and net.affordable(x, 1, share=2.0) >= 1000:
+        pointwise_classifier(builder, generator, x)
+    elif net.chance(0.6):
         if net.chance(0.7):
             x = net.global_average(x)
         classifier(builder, generator, x)

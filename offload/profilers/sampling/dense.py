@@ -49,6 +49,17 @@ def classifier(builder: OnnxBuilder, generator: np.random.Generator, x: Value) -
     return _answer(builder, generator, x)
 
 
+def pointwise_classifier(builder: OnnxBuilder, generator: np.random.Generator, x: Value) -> Value:
+    """A 1x1 convolution to classes, their mean over places, and softmax, as SqueezeNet ends."""
+    n, c, h, w = x.shape
+    classes = int(pick(generator, {1000: 60, log_integer(generator, 2, 2000): 40}))
+    weights = builder.weight((classes, c, 1, 1), fan_in=c)
+    inputs = [x, weights, builder.weight((classes,), fan_in=200)]
+    x = builder.add("Conv", inputs, (n, classes, h, w), flops=2.0 * n * h * w * c * classes, kernel_shape=[1, 1])
+    x = builder.add("GlobalAveragePool", [x], (n, classes, 1, 1))
+    return builder.add("Softmax", [x], x.shape, axis=1)
+
+
 def _answer(builder: OnnxBuilder, generator: np.random.Generator, x: Value) -> Value:
     if generator.random() < 0.6:
         x = builder.add("Softmax", [x], x.shape, axis=-1)
@@ -89,7 +100,7 @@ def local_network(builder: OnnxBuilder, generator: np.random.Generator, scale: f
     """
     from numpy import arange, int64
 
-    side = round(6 * (64 / 6) ** scale)
+    side, most = round(6 * (64 / 6) ** scale), log_integer(generator, 2_000_000, 70_000_000)
     channels = log_integer(generator, 1, 48)
     x = builder.input((1, channels, side, side))
     x = builder.add("Transpose", [x], (side, side, 1, channels), perm=[2, 3, 0, 1])
@@ -98,7 +109,7 @@ def local_network(builder: OnnxBuilder, generator: np.random.Generator, scale: f
         kernel = min(int(pick(generator, {3: 40, 5: 30, 7: 20, 9: 10})), side)
         stride = 2 if side > 16 and generator.random() < 0.3 else 1
         out = (side - kernel) // stride + 1
-        features = min(log_integer(generator, 4, 64), max(1, 12_000_000 // (out * out * kernel * kernel * channels)))
+        features = min(log_integer(generator, 4, 64), max(1, most // (out * out * kernel * kernel * channels)))
         places = (arange(out)[:, None] * stride + arange(kernel)[None, :]).reshape(-1).astype(int64)
         index = builder.constant(places)
         x = builder.add("Gather", [x, index], (out * kernel, side, 1, channels), axis=0)

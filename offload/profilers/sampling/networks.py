@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 MOST_NETWORKS = 1500
 _STYLES: Mapping[str, tuple[float, Style]] = {
-    "image": (0.62, image_network),
+    "image": (0.58, image_network),
     "dense": (0.12, dense_network),
     "transformer": (0.11, transformer_network),
-    "recurrent": (0.07, recurrent_network),
-    "speech": (0.04, speech_network),
-    "local": (0.04, local_network),
+    "recurrent": (0.09, recurrent_network),
+    "speech": (0.05, speech_network),
+    "local": (0.05, local_network),
 }
 """Each style with its share of the networks."""
 
@@ -52,10 +52,9 @@ def sampled_network(number: int) -> SampledNetwork:
         raise ValueError(f"there are {MOST_NETWORKS} networks, counted from 0")
     which, scale, depth = (float(each) for each in _points()[number])
     builder = OnnxBuilder(np.random.default_rng([number]))
-    for style, (share, draw) in _STYLES.items():
-        if which < share:
-            break
-        which -= share
+    ends = np.cumsum([share for share, _ in _STYLES.values()])
+    style = list(_STYLES)[min(int(np.searchsorted(ends, which, side="right")), len(_STYLES) - 1)]
+    draw = _STYLES[style][1]
     draw(builder, np.random.default_rng([number, 1]), scale, depth)
     return SampledNetwork(number=number, style=style, onnx=builder.finish())
 

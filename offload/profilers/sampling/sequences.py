@@ -27,13 +27,23 @@ def _layer_norm(builder: OnnxBuilder, x: Value) -> Value:
     return builder.add("LayerNormalization", [x, ones, builder.weight((width,), fan_in=200)], x.shape, axis=-1)
 
 
-def _embedding(builder: OnnxBuilder, generator: np.random.Generator, batch: int, length: int, width: int) -> Value:
+def _embedding(
+    builder: OnnxBuilder,
+    generator: np.random.Generator,
+    shape: tuple[int, int, int],
+    *,
+    steps_first: bool = False,
+) -> Value:
+    """Vectors of (batch, length, width), or of (length, batch, width) with the steps first."""
+    batch, length, width = shape
     tokens = builder.input((batch, length), integer=True)
+    if steps_first:
+        tokens = builder.add("Transpose", [tokens], (length, batch), perm=[1, 0])
     table = builder.weight((log_integer(generator, 64, 40_000), width))
-    return builder.add("Gather", [table, tokens], (batch, length, width), axis=0)
+    return builder.add("Gather", [table, tokens], (*tokens.shape, width), axis=0)
 
 
-def _attention(builder: OnnxBuilder, generator: np.random.Generator, x: Value, heads: int, length: int) -> Value:
+def _attention(builder: OnnxBuilder, generator: np.random.Generator, x: Value, heads: int) -> Value:
     """Multi-head self-attention as torch's exporter writes it: one product for query, key and value, or three."""
     from numpy import array, float32
 
@@ -78,7 +88,7 @@ def transformer_network(builder: OnnxBuilder, generator: np.random.Generator, sc
     batch = int(pick(generator, {1: 92, 2: 4, 4: 4}))
     start = str(pick(generator, {"tokens": 45, "patches": 30, "vectors": 25}))
     if start == "tokens":
-        x = _embedding(builder, generator, batch, length, width)
+        x = _embedding(builder, generator, (batch, length, width))
     elif start == "patches":
         side, patch = max(2, round(length**0.5)), int(pick(generator, {16: 60, 8: 20, 32: 20}))
         image = builder.input((batch, 3, side * patch, side * patch))
@@ -100,7 +110,7 @@ def transformer_network(builder: OnnxBuilder, generator: np.random.Generator, sc
     act = str(pick(generator, {"Gelu": 65, "Relu": 25, "Swish": 10}))
     inner = width * int(pick(generator, {4: 75, 2: 25}))
     for _ in range(blocks):
-        y = _attention(builder, generator, _layer_norm(builder, x) if before else x, heads, length)
+        y = _attention(builder, generator, _layer_norm(builder, x) if before else x, heads)
         x = builder.add("Add", [x, y], x.shape)
         x = x if before else _layer_norm(builder, x)
         y = linear(builder, generator, _layer_norm(builder, x) if before else x, inner)
@@ -159,8 +169,10 @@ def recurrent_network(builder: OnnxBuilder, generator: np.random.Generator, scal
     hidden = max(16, min(2048, log_integer(generator, max(16, int(most / 2)), max(17, int(most)))))
     width = log_integer(generator, max(16, hidden // 2), 2 * hidden)
     if generator.random() < 0.6:
-        x = _embedding(builder, generator, batch, steps, width)
-        x = builder.add("Transpose", [x], (steps, batch, width), perm=[1, 0, 2])
+        early = bool(generator.random() < 0.5)
+        x = _embedding(builder, generator, (batch, steps, width), steps_first=early)
+        if not early:
+            x = builder.add("Transpose", [x], (steps, batch, width), perm=[1, 0, 2])
     else:
         x = builder.input((steps, batch, width))
     for _ in range(1 + round(2 * depth)):
