@@ -13,12 +13,14 @@ from offload.version import __version__
 
 if TYPE_CHECKING:
     from offload.api import (
+        FitRequest,
         ImportRequest,
         LinkRequest,
         PlanRequest,
         ProfileRequest,
         SimulateRequest,
         VerifyRequest,
+        fit,
         import_trace,
         link,
         plan,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
         simulate,
         verify,
     )
+    from offload.artifacts.costs import Costs
     from offload.artifacts.link import LinkProfile
     from offload.artifacts.plan import Plan
     from offload.artifacts.profile import Profile
@@ -36,18 +39,21 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "profile": "offload.api",
+    "fit": "offload.api",
     "import_trace": "offload.api",
     "link": "offload.api",
     "plan": "offload.api",
     "verify": "offload.api",
     "simulate": "offload.api",
     "ProfileRequest": "offload.api",
+    "FitRequest": "offload.api",
     "ImportRequest": "offload.api",
     "LinkRequest": "offload.api",
     "PlanRequest": "offload.api",
     "VerifyRequest": "offload.api",
     "SimulateRequest": "offload.api",
     "Profile": "offload.artifacts.profile",
+    "Costs": "offload.artifacts.costs",
     "LinkProfile": "offload.artifacts.link",
     "Plan": "offload.artifacts.plan",
     "Verification": "offload.artifacts.verification",
@@ -57,6 +63,8 @@ _WHERE = {
 }
 
 __all__ = [
+    "Costs",
+    "FitRequest",
     "ImportRequest",
     "LinkProfile",
     "LinkRequest",
@@ -71,6 +79,7 @@ __all__ = [
     "VerifyRequest",
     "Workspace",
     "__version__",
+    "fit",
     "import_trace",
     "link",
     "plan",

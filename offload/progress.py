@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advance(self, steps: float = 1.0, *, total: float | None = None) -> None:
         """`steps` more are done; `total` replaces an earlier estimate."""
 
+    def detail(self, words: str) -> None:
+        """What the current task has done so far, in a few words that replace the ones before."""
+
     def note(self, message: str) -> None:
         """A sentence the user should see, for example which artifact was taken."""
 
@@ -31,6 +34,9 @@ class NullProgress:
         """Ignored."""
 
     def advance(self, steps: float = 1.0, *, total: float | None = None) -> None:
+        """Ignored."""
+
+    def detail(self, words: str) -> None:
         """Ignored."""
 
     def note(self, message: str) -> None:

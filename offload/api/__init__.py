@@ -5,6 +5,7 @@ mend.
 """
 
 from offload.api.devices import CalibrateRequest, calibrate
+from offload.api.fits import FitOutlook, FitRequest, fit, fit_outlook
 from offload.api.imports import ImportRequest, import_trace
 from offload.api.links import LinkRequest, link
 from offload.api.plans import PlanRequest, plan
@@ -15,6 +16,8 @@ from offload.api.verifications import VerifyRequest, verify
 
 __all__ = [
     "CalibrateRequest",
+    "FitOutlook",
+    "FitRequest",
     "ImportRequest",
     "LinkRequest",
     "PlanRequest",
@@ -23,6 +26,8 @@ __all__ = [
     "SimulateRequest",
     "VerifyRequest",
     "calibrate",
+    "fit",
+    "fit_outlook",
     "import_trace",
     "link",
     "plan",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from offload.api.powers import chosen_meter
 from offload.artifacts.costs import Costs
 from offload.artifacts.packed import pack
 from offload.artifacts.profile import RuntimeIdentity
@@ -18,10 +20,15 @@ from offload.progress import NullProgress, Progress
 from offload.version import __version__
 
 if TYPE_CHECKING:
+    from offload.artifacts.costs import FamilyCosts
+    from offload.profilers.energy.base import Meter
+    from offload.runtimes.catalogue import RuntimeName
     from offload.runtimes.onnxruntime import OnnxRuntime
 
 FEWEST_NETWORKS = 20
 """Costs of fewer networks would be guesses."""
+_A_NETWORK_S = 0.8
+"""About what measuring one takes, where none was measured yet: 0.7 to 0.8 s on two cores of a server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +36,7 @@ class FitRequest:
     """What `fit` is asked for."""
 
     device: str = "cpu"
+    runtime: RuntimeName = "onnxruntime"
     threads: int | None = None
     """Threads of the runtime; None takes every physical core."""
     budget_s: float = 1200.0
@@ -36,9 +44,27 @@ class FitRequest:
     restart: bool = False
     """Forget what earlier fits measured."""
     power_w: float | None = None
-    """Declared power while computing."""
+    """Declared power while computing: models the energy, and no meter is read."""
     idle_power_w: float | None = None
-    """Declared power while waiting."""
+    """Declared power while waiting; None takes what the meter reads."""
+    meter: str | None = None
+    """`auto`, `rapl`, `jetson` or `none`; None is `auto`, or `none` when a power is declared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOutlook:
+    """What a fit would do."""
+
+    threads: int
+    networks_before: int
+    """Measured by earlier fits with the same settings."""
+    seconds_before: float
+    networks_more: int
+    """How many the budget is likely to be enough for."""
+    seconds_more: float
+    """Of measuring; making the fit takes about a minute more."""
+    metered: bool
+    """Whether there is a meter, whose windows take about a minute more."""
 
 
 def fit(request: FitRequest, *, workspace: Workspace, progress: Progress | None = None) -> Costs:
@@ -49,36 +75,27 @@ def fit(request: FitRequest, *, workspace: Workspace, progress: Progress | None 
 
     Raises:
         OffloadError: the device cannot be used, or too few networks were measured.
+        KeyboardInterrupt: interrupted before there were enough networks, which are kept.
     """
     from offload.predictors.features import FEATURES
     from offload.predictors.fitting import fit_costs
     from offload.profilers.sampling.measuring import read_checkpoint
-    from offload.runtimes.onnxruntime import OnnxRuntime
-    from offload.serving.protocol_cost import measure_protocol
 
     progress = progress or NullProgress()
-    if request.device != "cpu":
-        raise UsageError(
-            f"--device {request.device}: costs are fitted on ONNX Runtime's CPU kernels",
-            hint="leave --device out, or profile the model on the GPU itself",
-        )
-    threads = chosen_threads(request.threads)
-    runtime = OnnxRuntime(device=request.device)
+    runtime, threads, meter = _instruments(request)
     identity = runtime.identity(threads=threads)
     checkpoint = _checkpoint(workspace, identity)
     if request.restart:
         checkpoint.unlink(missing_ok=True)
     networks, stopped = _measured(request, runtime, threads, checkpoint, progress)
     if len(networks) < FEWEST_NETWORKS:
+        too_few = f"{len(networks)} networks were measured, a fit needs {FEWEST_NETWORKS}"
         if stopped == "interrupted":
+            progress.note(f"{too_few}: the same command goes on where it stopped")
             raise KeyboardInterrupt
-        raise OffloadError(
-            f"{len(networks)} networks were measured, a fit needs {FEWEST_NETWORKS}",
-            hint="the same command goes on where it stopped; give it a larger --budget",
-        )
+        raise OffloadError(too_few, hint="the same command goes on where it stopped; give it a larger --budget")
     fitted = fit_costs(networks, progress)
-    whole_s = sorted(network.whole_s[0] for network in networks)[len(networks) // 2]
-    return Costs.create(
+    costs = Costs.create(
         runtime=identity,
         precision="fp32",
         networks=len(networks),
@@ -94,8 +111,58 @@ def fit(request: FitRequest, *, workspace: Workspace, progress: Progress | None 
         samples=pack(fitted.rows, "<f4"),
         power_w=request.power_w,
         idle_power_w=request.idle_power_w,
-        protocol=() if stopped == "interrupted" else measure_protocol(whole_s),
     )
+    return costs if stopped == "interrupted" else _completed(costs, networks, runtime, meter, progress)
+
+
+def fit_outlook(request: FitRequest, *, workspace: Workspace) -> FitOutlook:
+    """What `fit` would do and how long that would take; nothing is measured.
+
+    Raises:
+        OffloadError: the device cannot be used.
+    """
+    from offload.profilers.sampling.measuring import read_checkpoint
+    from offload.profilers.sampling.networks import MOST_NETWORKS
+
+    runtime, threads, meter = _instruments(request)
+    checkpoint = _checkpoint(workspace, runtime.identity(threads=threads))
+    before = {} if request.restart else {one.network.number: one.took_s for one in read_checkpoint(checkpoint)}
+    spent_s = sum(before.values())
+    each_s = spent_s / len(before) if before else _A_NETWORK_S
+    left_s = max(0.0, request.budget_s - spent_s)
+    more = min(MOST_NETWORKS - len(before), round(left_s / each_s))
+    return FitOutlook(
+        threads=threads,
+        networks_before=len(before),
+        seconds_before=spent_s,
+        networks_more=more,
+        seconds_more=more * each_s,
+        metered=meter is not None,
+    )
+
+
+def _instruments(request: FitRequest) -> tuple[OnnxRuntime, int, Meter | None]:
+    """The runtime, its threads, and the meter, not yet entered.
+
+    Raises:
+        OffloadError: they cannot be used, or contradict one another.
+    """
+    if request.device != "cpu":
+        raise UsageError(
+            f"--device {request.device}: costs are fitted on ONNX Runtime's CPU kernels",
+            hint="leave --device out, or profile the model on the GPU itself",
+        )
+    if request.runtime != "onnxruntime":
+        raise UsageError(
+            f"--runtime {request.runtime}: costs are fitted on ONNX Runtime's kernels, {request.runtime} does not tell "
+            "what it would execute",
+            hint=f"leave --runtime out, or profile the model itself: offload profile MODEL --runtime {request.runtime}",
+        )
+    threads = chosen_threads(request.threads)
+    meter = chosen_meter(request.meter, request.device, power_w=request.power_w, idle_power_w=request.idle_power_w)
+    from offload.runtimes.onnxruntime import OnnxRuntime
+
+    return OnnxRuntime(device=request.device), threads, meter
 
 
 def _measured(
@@ -115,6 +182,53 @@ def _measured(
     finally:
         progress.finish()
     return networks, "all networks" if len(networks) == MOST_NETWORKS else "budget"
+
+
+def _completed(
+    costs: Costs, networks: Sequence[TimedNetwork], runtime: OnnxRuntime, meter: Meter | None, progress: Progress
+) -> Costs:
+    """The costs with what is measured after the fit; an interrupt keeps what there is by then."""
+    from offload.serving.protocol_cost import measure_protocol
+
+    whole_s = sorted(network.whole_s[0] for network in networks)[len(networks) // 2]
+    try:
+        if meter is not None:
+            costs = costs.model_copy(update=_powers(costs, networks, runtime, meter, progress))
+        return costs.model_copy(update={"protocol": measure_protocol(whole_s)})
+    except KeyboardInterrupt:
+        return costs.model_copy(update={"stopped": "interrupted"})
+
+
+def _powers(
+    costs: Costs, networks: Sequence[TimedNetwork], runtime: OnnxRuntime, meter: Meter, progress: Progress
+) -> dict[str, Any]:
+    """The power of each family by a meter; times are kept when the meter fails on the way."""
+    from offload.predictors.powers import choose_networks, family_powers, time_shares
+    from offload.profilers.energy.networks import measure_network_powers
+
+    shares = time_shares(networks, frozenset(costs.by_family))
+    chosen = choose_networks(shares)
+    try:
+        with meter:
+            read = measure_network_powers(chosen, runtime, meter, threads=costs.runtime.threads, progress=progress)
+    except OffloadError as error:
+        progress.warn(f"no power: {error.message}; the times hold")
+        return {}
+    watts = family_powers(
+        {number: shares[number] for number in read.networks_w},
+        read.networks_w,
+        idle_w=read.idle_w,
+        families=sorted(costs.by_family),
+    )
+
+    def powered(family: FamilyCosts) -> FamilyCosts:
+        return replace(family, power_w=watts[family.family])
+
+    return {
+        "families": tuple(map(powered, costs.families)),
+        "power_source": f"{meter.name}: {read.sensor}",
+        "idle_power_w": costs.idle_power_w or read.idle_w,
+    }
 
 
 def _checkpoint(workspace: Workspace, runtime: RuntimeIdentity) -> Path:

@@ -277,7 +277,7 @@ def _meter(request: ProfileRequest, runtime: Runtime) -> Meter | None:
     """The meter to read, not yet entered; known to be there when it was asked for by name."""
     if request.on is not None:
         check_powers(request.power_w, request.idle_power_w)
-        if request.power_w is not None or request.meter in (None, "none"):
-            return None
-        raise UsageError(f"--meter reads this machine, not {request.on}", hint="leave it out")
+        if request.meter not in (None, "none"):
+            raise UsageError(f"--meter reads this machine, not {request.on}", hint="leave it out")
+        return None
     return chosen_meter(request.meter, runtime.device, power_w=request.power_w, idle_power_w=request.idle_power_w)

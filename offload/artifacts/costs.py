@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 Finite = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 FormName = Literal["linear", "logarithmic", "trend", "ensemble"]
-"""`linear` and `logarithmic` are Neurosurgeon's; `trend` is a roofline's sum; `ensemble` corrects the trend by trees."""
+"""`linear` and `logarithmic` are Neurosurgeon's; `trend` is a roofline's sum; `ensemble` corrects it by trees."""
 MOST_FEATURES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaperForm:
-    """One of Neurosurgeon's regressions: of seconds on its variables, or of their logarithms on those of its variables."""
+    """One of Neurosurgeon's regressions: of seconds on its variables, or of logarithms on logarithms."""
 
     variables: tuple[str, ...]
     constant: Finite

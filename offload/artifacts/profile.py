@@ -77,7 +77,8 @@ class Prediction:
     high_s: Seconds
     """The interval that holds the group's time in 90 % of cases, as fitted on networks left out of the fit."""
     form: Literal["ensemble", "trend", "unknown"]
-    """`ensemble`: interpolated; `trend`: outside the sampled range, or no better form; `unknown`: no sample of its kind."""
+    """`ensemble`: interpolated; `trend`: some kernel lies outside the sampled range; `unknown`: some kernel's kind has no
+    sample."""
     beyond: tuple[str, ...] = ()
     """The features that lie outside the range that was sampled."""
 

@@ -14,6 +14,7 @@ import typer
 from offload.cli import failures
 from offload.cli.calibrate import calibrate
 from offload.cli.devices import devices
+from offload.cli.fit import fit
 from offload.cli.import_verb import import_
 from offload.cli.link import link
 from offload.cli.models import models
@@ -35,7 +36,7 @@ app = typer.Typer(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (profile, link, plan, serve, verify, simulate, models, devices, calibrate, reproduce):
+for verb in (profile, link, plan, serve, verify, simulate, models, devices, calibrate, fit, reproduce):
     app.command(epilog=_EPILOG)(verb)
 app.command("import", epilog=_EPILOG)(import_)
 

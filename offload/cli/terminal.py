@@ -93,7 +93,7 @@ class ConsoleProgress:
             return
         if sys.stderr.isatty():
             self._bar = _bar(self._terminal.color(sys.stderr))
-            self._bar.add_task(task, total=total)
+            self._bar.add_task(task, total=total, detail="")
             self._bar.start()
         else:
             self._terminal.note(f"{task} …")
@@ -102,6 +102,11 @@ class ConsoleProgress:
         """`steps` more are done; `total` replaces an earlier estimate."""
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], advance=steps, total=total)
+
+    def detail(self, words: str) -> None:
+        """What the current task has done so far; drawn behind the bar, as far as there is room."""
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], detail=words)
 
     def note(self, message: str) -> None:
         """A sentence the user should see."""
@@ -121,13 +126,17 @@ class ConsoleProgress:
 def _bar(color: bool) -> Bar:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
     console = Console(stderr=True, no_color=not color, highlight=False)
     return Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=20),
         TaskProgressColumn(),
         TimeRemainingColumn(),
+        TextColumn(
+            "{task.fields[detail]}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        ),
         console=console,
         transient=True,
     )

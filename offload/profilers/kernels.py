@@ -69,7 +69,7 @@ class KernelTimer:
         for event in events:
             if event.get("cat") == "Node" and event["name"].endswith(_EVENT):
                 samples.setdefault(event["name"].removesuffix(_EVENT), []).append(event["dur"] * 1e-6)
-        named = dict.fromkeys(kernels, list[float]())
+        named: dict[str, list[float]] = {name: [] for name in kernels}
         told = {name: times for name, times in samples.items() if name not in named}
         for name in named:
             if name not in samples:  # the profiler numbers nodes without a name by itself, in the same order

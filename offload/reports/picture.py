@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Style = Literal["line", "dashed", "steps", "points"]
 _ENDINGS = (".png", ".svg", ".html")
+_COLORS = 10
+"""After so many the colours begin again."""
 _WIDTH_IN, _PANEL_IN, _DPI = 8.0, 2.4, 150
 
 
@@ -30,6 +32,8 @@ class Series:
     y: Sequence[float]
     style: Style = "line"
     """`steps` holds each value until the next x."""
+    color: str | None = None
+    """As matplotlib names it; None takes the next one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,8 @@ class Panel:
     log_y: bool = False
     height: float = 1.0
     """Against that of the other panels."""
+    legend: Literal["best", "upper left"] = "best"
+    """Where, finding the best place among many points takes long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,17 +125,18 @@ def _draw_panel(panel: Panel, axes: Axes) -> None:
         def __call__(self, x: float, pos: int | None = None) -> str:
             return f"{x:g}" if super().__call__(x, pos) else ""
 
-    for series in panel.series:
+    for number, series in enumerate(panel.series):
         label = series.label or None
         match series.style:
             case "points":
-                axes.plot(series.x, series.y, ".", markersize=4, label=label)
+                marker = "." if number < _COLORS else "x"
+                axes.plot(series.x, series.y, marker, markersize=4, label=label, color=series.color)
             case "steps":
-                axes.step(series.x, series.y, where="post", linewidth=1.2, label=label)
+                axes.step(series.x, series.y, where="post", linewidth=1.2, label=label, color=series.color)
             case "dashed":
-                axes.plot(series.x, series.y, "--", linewidth=1.2, label=label)
+                axes.plot(series.x, series.y, "--", linewidth=1.2, label=label, color=series.color)
             case "line":
-                axes.plot(series.x, series.y, linewidth=1.2, label=label)
+                axes.plot(series.x, series.y, linewidth=1.2, label=label, color=series.color)
     axes.set_title(panel.title, fontsize="medium")
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
@@ -142,7 +149,7 @@ def _draw_panel(panel: Panel, axes: Axes) -> None:
         axis.set_minor_formatter(PlainNumbers(minor_thresholds=(2, 0.5)))
     axes.grid(visible=True, alpha=0.3)
     if any(series.label for series in panel.series):
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc=panel.legend)
 
 
 def _page(title: str, svg: str) -> str:

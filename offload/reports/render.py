@@ -7,6 +7,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Literal
 
+from offload.artifacts.costs import Costs
 from offload.artifacts.link import LinkProfile
 from offload.artifacts.plan import Plan
 from offload.artifacts.preset import CalibratedPreset
@@ -14,6 +15,7 @@ from offload.artifacts.profile import Profile
 from offload.artifacts.reproduction import Reproduction
 from offload.artifacts.simulation import Simulation
 from offload.artifacts.verification import Verification
+from offload.reports.costs import costs_report
 from offload.reports.document import Report, Section, human
 from offload.reports.link import link_report
 from offload.reports.plan import plan_report
@@ -41,7 +43,7 @@ def render(artifact: Artifact, form: Form, *, all_layers: bool = False, width: i
     Args:
         artifact: One that there is a report on.
         form: `json` is the artifact itself; the others are its report.
-        all_layers: Every row of a profile rather than the slowest; CSV always has every row.
+        all_layers: Every row of a profile rather than the slowest, and the ranges of costs; CSV always has both.
         width: Columns that a table may take.
         color: Whether a table may use terminal colours.
 
@@ -70,6 +72,8 @@ def report_on(artifact: Artifact, *, all_layers: bool = False) -> Report:
             return simulation_report(artifact)
         case CalibratedPreset():
             return preset_report(artifact)
+        case Costs():
+            return costs_report(artifact, ranges=all_layers)
         case Reproduction():
             return reproduction_report(artifact)
     raise TypeError(f"there is no report on a {artifact.kind}")

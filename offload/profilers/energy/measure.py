@@ -26,9 +26,9 @@ _SHORTEST_S = 0.5
 """Time for clocks and power to settle, whatever the sensor's period."""
 _LOOKS = 20
 """The device is let go of at least so often in a window, to look at the clock."""
-_WARM_UP = 0.2
+WARM_UP = 0.2
 """Of a window: what runs, or rests, before it, so that the power has settled."""
-_IDLE_WINDOWS = 3
+IDLE_WINDOWS = 3
 _PASSES = 3
 """As many are wanted of everything, to see how it spreads."""
 _CHANGES = 10
@@ -102,7 +102,7 @@ def affordable_groups(budget_s: float, period_s: float, *, kinds: int) -> int:
     As many as leave time for every pass; where that is less than one a kind, as many of the kinds as one pass has
     time for.
     """
-    windows = budget_s / (window_s(period_s) * (1 + _WARM_UP)) - _IDLE_WINDOWS
+    windows = budget_s / (window_s(period_s) * (1 + WARM_UP)) - IDLE_WINDOWS
     return max(0, int(windows / _PASSES) - 1, min(kinds, int(windows) - 1))
 
 
@@ -133,17 +133,17 @@ def measure_energy(
     watch, progress = watch or Stopwatch(), progress or NullProgress()
     length_s = window_s(period_s)
     started = watch.now()
-    progress.start("measuring energy", _IDLE_WINDOWS + _PASSES * (1 + len(groups)))
+    progress.start("measuring energy", IDLE_WINDOWS + _PASSES * (1 + len(groups)))
     try:
-        watch.sleep(_WARM_UP * length_s)
-        idle = [_step(progress, _idle_window(meter, length_s, watch)) for _ in range(_IDLE_WINDOWS)]
+        watch.sleep(WARM_UP * length_s)
+        idle = [_step(progress, idle_window(meter, length_s, watch)) for _ in range(IDLE_WINDOWS)]
         wholes: list[EnergyWindow] = []
         apart: dict[int, list[EnergyWindow]] = {number: [] for number in groups}
         for _ in range(_PASSES):
             began = watch.now()
-            wholes.append(_step(progress, _busy_window(meter, whole, length_s, watch)))
+            wholes.append(_step(progress, busy_window(meter, whole, length_s, watch)))
             for number, repeat in groups.items():
-                apart[number].append(_step(progress, _busy_window(meter, repeat, length_s, watch)))
+                apart[number].append(_step(progress, busy_window(meter, repeat, length_s, watch)))
             now = watch.now()
             if now + (now - began) > started + budget_s:
                 break
@@ -164,16 +164,25 @@ def _step(progress: Progress, window: EnergyWindow) -> EnergyWindow:
     return window
 
 
-def _idle_window(meter: Meter, length_s: float, watch: Stopwatch) -> EnergyWindow:
+def idle_window(meter: Meter, length_s: float, watch: Stopwatch) -> EnergyWindow:
+    """One window in which nothing runs.
+
+    Raises:
+        MeterLostError: as for `measure_energy`.
+    """
     before = _Readings.take(meter, watch)
     watch.sleep(length_s)
     return before.until(_Readings.take(meter, watch), runs=0, sensor=meter.sensor)
 
 
-def _busy_window(meter: Meter, repeat: Repeat, length_s: float, watch: Stopwatch) -> EnergyWindow:
-    """One window, after warming up; a run that takes longer than a window makes its own length."""
+def busy_window(meter: Meter, repeat: Repeat, length_s: float, watch: Stopwatch) -> EnergyWindow:
+    """One window, after warming up; a run that takes longer than a window makes its own length.
+
+    Raises:
+        MeterLostError: as for `measure_energy`.
+    """
     started, runs, at_once = watch.now(), 0, 1
-    while watch.now() - started < _WARM_UP * length_s:
+    while watch.now() - started < WARM_UP * length_s:
         repeat(at_once)
         runs += at_once
         at_once = max(1, int(length_s / _LOOKS * runs / max(watch.now() - started, 1e-9)))

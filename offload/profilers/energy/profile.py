@@ -75,7 +75,7 @@ def _measured(
     feeds = random_feeds(model.graph)
     whole = _repeat(runtime.load(model.whole, threads=threads), feeds)
     whole(1)
-    with _running(whole):
+    with running(whole):
         period_s = sensor_period_s(meter)
     sides = [side_of(model.graph, group.layers) for group in profile.groups]
     times_s = [
@@ -113,16 +113,16 @@ def _inner_values(
 
 
 @contextmanager
-def _running(repeat: Repeat) -> Iterator[None]:
-    """Something for the sensor to see: a power sensor's figure may stand still while nothing runs."""
+def running(repeat: Repeat) -> Iterator[None]:
+    """Something for a sensor to see while its period is measured: a power's figure may stand still while idle."""
     stop = threading.Event()
 
-    def keep_running() -> None:
+    def keeprunning() -> None:
         with suppress(OffloadError):
             while not stop.is_set():
                 repeat(1)
 
-    thread = threading.Thread(target=keep_running, name="offload-load", daemon=True)
+    thread = threading.Thread(target=keeprunning, name="offload-load", daemon=True)
     thread.start()
     try:
         yield

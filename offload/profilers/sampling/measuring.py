@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from offload.errors import OffloadError
 from offload.models.executed import TimedNetwork, executed_kernels
 from offload.models.onnx_graph import graph_of, infer_types
+from offload.models.operators import kind_of
 from offload.profilers.kernels import KernelTimer
 from offload.profilers.layers import random_feeds
 from offload.profilers.reference import ReferenceKernel
@@ -71,21 +73,23 @@ def measure_networks(
         threads: Of the runtime.
         budget_s: Seconds of measuring, all sessions together.
         checkpoint: A file of one JSON document a line; made when it is not there.
-        progress: Told of the networks.
+        progress: Told of the seconds spent, and of how many kernels of each kind were timed.
 
     Raises:
         OffloadError: the checkpoint cannot be written.
     """
     done: dict[int, float] = {}
+    kinds: Counter[str] = Counter()
     for timed in read_checkpoint(checkpoint):
         if timed.network.number not in done:
             done[timed.network.number] = timed.took_s
+            kinds += _kinds(timed.network)
             yield timed.network
-    spent = sum(done.values())
+    spent, measured = sum(done.values()), len(done)
     progress.start("measuring", budget_s)
     progress.advance(spent)
     if done:
-        progress.note(f"{len(done)} networks were measured before, in {spent / 60:.0f} min: {checkpoint}")
+        progress.note(f"{len(done)} networks were measured before, in {spent / 60:.1f} min: {checkpoint}")
     for number in range(MOST_NETWORKS):
         if number in done:
             continue
@@ -101,7 +105,18 @@ def measure_networks(
         spent += took_s
         progress.advance(took_s)
         _append(checkpoint, _Line(network=network, took_s=took_s))
+        measured += 1
+        kinds += _kinds(network)
+        progress.detail(f"{measured} networks: {_counted(kinds)}")
         yield network
+
+
+def _kinds(network: TimedNetwork) -> Counter[str]:
+    return Counter(kind_of(kernel.operation) for kernel in network.kernels)
+
+
+def _counted(kinds: Counter[str]) -> str:
+    return ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
 
 
 def measure_network(network: SampledNetwork, runtime: OnnxRuntime, *, threads: int) -> TimedNetwork:
@@ -122,7 +137,9 @@ def measure_network(network: SampledNetwork, runtime: OnnxRuntime, *, threads: i
         plain = runtime.load_onnx(network.onnx, threads=threads)
         plain.run(feeds)
         timer.run(feeds)
-        references, wholes, runs = [], [], []
+        references: list[float] = []
+        wholes: list[float] = []
+        runs: list[int] = []
         started = time.perf_counter()
         while len(wholes) < _MOST_ROUNDS:
             if len(wholes) >= _FEWEST_ROUNDS and time.perf_counter() - started > _ROUNDS_S:
