@@ -8,7 +8,7 @@ Shafer 2005; Lei et al., JASA 2018) with those residuals as the calibration set,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -108,14 +108,14 @@ def fit_costs(networks: Sequence[TimedNetwork], progress: Progress) -> Fitted:
     by_family = samples_by_family(networks)
     families, rows = [], []
     progress.start("fitting", len(by_family))
-    for number, (family, samples) in enumerate(sorted(by_family.items())):
+    for family, samples in sorted(by_family.items()):
+        progress.advance()
         if len(samples.seconds) < FEWEST_SAMPLES or len(set(samples.network.tolist())) < PARTS:
             continue
         costs, left_out = fit_family(family, samples)
         families.append(costs)
         index = np.full(len(samples.seconds), len(families) - 1)
         rows.append(np.column_stack([samples.network, index, samples.seconds, left_out]))
-        progress.advance(number + 1)
     progress.finish()
     table = np.concatenate(rows)
     call, shared, errors = _whole_models(networks, table)
