@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from offload.artifacts.base import Artifact, Count, Positive, Seconds
+from offload.artifacts.base import Artifact, Positive, Seconds
 from offload.artifacts.link import ProtocolSample
 from offload.artifacts.packed import unpack
 from offload.artifacts.profile import Precision, RuntimeIdentity
@@ -21,7 +21,12 @@ Finite = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 FormName = Literal["linear", "logarithmic", "trend", "ensemble"]
 """`linear` and `logarithmic` are Neurosurgeon's; `trend` is a roofline's sum; `ensemble` corrects it by trees."""
+Number = Annotated[int, Field(ge=1, le=1_000_000_000)]
+"""How many of what can be counted while it is measured."""
 MOST_FEATURES = 256
+_MOST_TREES, _MOST_DEPTH, _MOST_NODES = 5000, 64, 1_000_000
+"""Of a family, far beyond what is fitted: more would take all memory or hours to follow."""
+_MOST_NODES_IN_ALL = 5_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +74,11 @@ class Trees:
         """
         import numpy as np
 
-        starts, feature = unpack(self.starts, "<i4"), unpack(self.feature, "<i4")
-        threshold, value = unpack(self.threshold, "<f4"), unpack(self.value, "<f4")
-        left, right = unpack(self.left, "<i4"), unpack(self.right, "<i4")
+        starts = unpack(self.starts, "<i4", most=_MOST_TREES)
+        feature = unpack(self.feature, "<i4", most=_MOST_NODES)
+        threshold = unpack(self.threshold, "<f4", most=_MOST_NODES)
+        value = unpack(self.value, "<f4", most=_MOST_NODES)
+        left, right = (unpack(one, "<i4", most=_MOST_NODES) for one in (self.left, self.right))
         size = len(feature)
         if not size or any(len(one) != size for one in (threshold, left, right, value)) or not len(starts):
             raise ValueError("its trees have nodes without all of their fields")
@@ -82,6 +89,14 @@ class Trees:
         )
         if not (ahead and within):
             raise ValueError("its trees have nodes that lead nowhere")
+        level: NDArray[Any] = starts
+        for _ in range(_MOST_DEPTH):
+            level = level[feature[level] >= 0]
+            reached = np.zeros(size, dtype=bool)
+            reached[left[level]] = reached[right[level]] = True
+            level = np.flatnonzero(reached)
+        if len(level):
+            raise ValueError(f"its trees are deeper than {_MOST_DEPTH} nodes")
         return TreeArrays(starts=starts, feature=feature, threshold=threshold, left=left, right=right, value=value)
 
 
@@ -89,12 +104,12 @@ class Trees:
 class TreeArrays:
     """The fields of `Trees`, unpacked."""
 
-    starts: NDArray[np.generic]
-    feature: NDArray[np.generic]
-    threshold: NDArray[np.generic]
-    left: NDArray[np.generic]
-    right: NDArray[np.generic]
-    value: NDArray[np.generic]
+    starts: NDArray[np.int32]
+    feature: NDArray[np.int32]
+    threshold: NDArray[np.float32]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    value: NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +138,7 @@ class Band:
 class LearningPoint:
     """The error when fewer networks had been measured."""
 
-    networks: Count
+    networks: Number
     median_error: Seconds
 
 
@@ -142,9 +157,9 @@ class FamilyCosts:
 
     family: str
     """A layer kind, with what divides it behind: `conv depthwise`."""
-    samples: Count
+    samples: Number
     """Kernels."""
-    networks: Count
+    networks: Number
     """Networks they come from."""
     form: FormName
     """That of the least error among networks left out."""
@@ -207,7 +222,7 @@ class Costs(Artifact):
 
     runtime: RuntimeIdentity
     precision: Precision
-    networks: Count
+    networks: Number
     measuring_s: Seconds
     stopped: Literal["budget", "all networks", "interrupted"]
     reference_s: tuple[Positive, ...]
@@ -230,8 +245,14 @@ class Costs(Artifact):
             raise ValueError("it has no family of kernels, or one twice")
         if len(self.features) > MOST_FEATURES:
             raise ValueError("it has more features than any version knows")
+        nodes = 0
         for one in self.families:
-            if one.trees is not None and int(one.trees.arrays.feature.max()) >= len(self.features):  # type: ignore[operator]
+            if {"linear", "logarithmic", one.form} - {error.form for error in one.errors}:
+                raise ValueError(f"the errors of {one.family} are missing")
+            nodes += 0 if one.trees is None else len(one.trees.arrays.feature)
+            if nodes > _MOST_NODES_IN_ALL:
+                raise ValueError("its trees are larger than any that are fitted")
+            if one.trees is not None and int(one.trees.arrays.feature.max()) >= len(self.features):
                 raise ValueError(f"the trees of {one.family} look at a feature that it does not have")
         if len(unpack(self.samples, "<f4", columns=6)) > 5_000_000:
             raise ValueError("it has more samples than can be measured")
@@ -243,6 +264,6 @@ class Costs(Artifact):
         return {one.family: one for one in self.families}
 
     @cached_property
-    def sample_rows(self) -> NDArray[np.generic]:
+    def sample_rows(self) -> NDArray[np.float32]:
         """float32 (kernels, 6): see `samples`."""
         return unpack(self.samples, "<f4", columns=6)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import zlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,18 +23,24 @@ def pack(values: NDArray[np.generic], numbers: Numbers) -> str:
     return base64.b64encode(zlib.compress(data, 6)).decode("ascii")
 
 
-def unpack(text: str, numbers: Numbers, *, columns: int = 1) -> NDArray[np.generic]:
+@overload
+def unpack(
+    text: str, numbers: Literal["<f4"], *, columns: int = 1, most: int = MOST_NUMBERS
+) -> NDArray[np.float32]: ...
+@overload
+def unpack(text: str, numbers: Literal["<i4"], *, columns: int = 1, most: int = MOST_NUMBERS) -> NDArray[np.int32]: ...
+def unpack(text: str, numbers: Numbers, *, columns: int = 1, most: int = MOST_NUMBERS) -> NDArray[Any]:
     """What `pack` was given: shape (rows, columns), or (rows,) for one column.
 
     Raises:
-        ValueError: the text is not that, holds numbers that are none, or more than MOST_NUMBERS.
+        ValueError: the text is not that, holds numbers that are none, or more than `most`.
     """
     import numpy as np
 
     try:
         unpacking = zlib.decompressobj()
-        data = unpacking.decompress(base64.b64decode(text, validate=True), 4 * MOST_NUMBERS)
-    except (binascii.Error, zlib.error) as error:
+        data = unpacking.decompress(base64.b64decode(text, validate=True), 4 * most)
+    except (ValueError, zlib.error) as error:
         raise ValueError("an array in it is damaged") from error
     if unpacking.unconsumed_tail or not unpacking.eof:
         raise ValueError("an array in it is damaged or too large")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -16,6 +16,7 @@ from offload.artifacts.energy import ProfileEnergy
 from offload.artifacts.energy_shares import GroupShares
 from offload.artifacts.estimate import CONFIDENCE, Estimate, median_estimate
 from offload.artifacts.link import ProtocolSample
+from offload.artifacts.prediction import FittedCosts, Prediction
 from offload.environment import MOST_THREADS
 from offload.graph.model_graph import DTYPE_BYTES, LayerKind, ModelGraph
 
@@ -67,20 +68,6 @@ class RuntimeIdentity:
     """Whether images are kept with their channels innermost."""
     compiled: bool = False
     """Whether the model was compiled as a whole (torch.compile)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """How far a time that was not measured can be trusted."""
-
-    low_s: Seconds
-    high_s: Seconds
-    """The interval that holds the group's time in 90 % of cases, as fitted on networks left out of the fit."""
-    form: Literal["ensemble", "trend", "unknown"]
-    """`ensemble`: interpolated; `trend`: some kernel lies outside the sampled range; `unknown`: some kernel's kind has no
-    sample."""
-    beyond: tuple[str, ...] = ()
-    """The features that lie outside the range that was sampled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +131,7 @@ class Profile(Artifact):
         energy_lost: Why a meter that was there gave no energy.
         shared_error: Of a predicted profile: half width of the 90 % interval of a whole model's time, as a fraction,
             by which all of its groups may stray together.
+        fitted_costs: Of a predicted profile: what it was predicted from.
         imported_from: What an imported profile was read from: the tool's name and the file's. Its times are those
             that the trace tells of the layers; they are not closed against the whole, which the other tool timed with
             its own profiler on, unless one without it was declared. Its environment is that of the machine that
@@ -182,6 +170,7 @@ class Profile(Artifact):
     divided: tuple[DividedRuns, ...] = ()
     measured_on: str | None = None
     shared_error: Annotated[float, Field(ge=0, le=10)] = 0.0
+    fitted_costs: FittedCosts | None = None
     imported_from: str | None = None
     unmatched_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     whole_declared: bool = False
@@ -349,6 +338,21 @@ class Profile(Artifact):
                 above += (prediction.high_s - middle) ** 2
         return Estimate(value=value, low=max(0.0, value - below**0.5), high=value + above**0.5)
 
+    @property
+    def beyond_share(self) -> float:
+        """Of a predicted profile: the share of its time in groups that lie outside what was sampled."""
+        return self._share_where(lambda prediction: bool(prediction.beyond))
+
+    @property
+    def unknown_share(self) -> float:
+        """Of a predicted profile: the share of its time in groups with kernels of a kind without samples."""
+        return self._share_where(lambda prediction: prediction.form == "unknown")
+
+    def _share_where(self, holds: Callable[[Prediction], bool]) -> float:
+        chosen = [n for n, group in enumerate(self.groups) if group.prediction is not None and holds(group.prediction)]
+        total_s = float(self.group_medians_s.sum())
+        return float(self.group_medians_s[chosen].sum()) / total_s if chosen and total_s else 0.0
+
     @cached_property
     def dividing(self) -> DividingCosts:
         """What a part of the model takes beyond its layers."""
@@ -366,15 +370,22 @@ class Profile(Artifact):
 
     @property
     def energy_source(self) -> EnergySource:
-        """Where `energy_of` comes from: a meter, the declared power, or nowhere."""
+        """Where `energy_of` comes from: a meter, the declared power or that of the kernels' kinds, or nowhere."""
         if self.energy is not None:
             return self.energy.source
-        return "none" if self.power_w is None else "modelled"
+        return "none" if self.power_w is None and self.group_powers_w is None else "modelled"
+
+    @cached_property
+    def group_powers_w(self) -> tuple[float, ...] | None:
+        """Predicted gross power of each group, in watts; None unless all are known."""
+        found = [None if group.prediction is None else group.prediction.power_w for group in self.groups]
+        known = tuple(watts for watts in found if watts is not None)
+        return known if known and len(known) == len(found) else None
 
     def energy_of(self, groups: Sequence[int]) -> Estimate | None:
         """Gross joules that kernel groups take in one run; exactly 0 J for none.
 
-        None when there is neither a reading nor a declared power, which is not 0 J.
+        None when there is neither a reading nor a power, which is not 0 J.
         """
         if self.energy_source == "none":
             return None
@@ -383,7 +394,20 @@ class Profile(Artifact):
         time_s = self.time_of(groups)
         if self.energy_shares is not None:
             return self.energy_shares.joules_of(groups, time_s)
-        return None if self.power_w is None else time_s.scaled(self.power_w)
+        power_w = self._power_of(groups)
+        return None if power_w is None else time_s.scaled(power_w)
+
+    def _power_of(self, groups: Sequence[int]) -> float | None:
+        """Modelled power, in watts: what is declared, or else that of the groups by the time they take."""
+        if self.power_w is not None or self.group_powers_w is None:
+            return self.power_w
+        chosen = sorted(set(groups))
+        times_s = [float(self.group_medians_s[group]) for group in chosen]
+        powers_w = [self.group_powers_w[group] for group in chosen]
+        total_s = sum(times_s)
+        if not total_s:
+            return sum(powers_w) / len(powers_w)
+        return sum(watts * seconds for watts, seconds in zip(powers_w, times_s, strict=True)) / total_s
 
     @cached_property
     def group_energies_j(self) -> tuple[float, ...] | None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 _WIDTH_OF_A_FILE = 200
+_BESIDE_DETAIL = 56
+"""Columns that a task's name, its bar, its share and the time left take."""
 
 
 @dataclass(kw_only=True)
@@ -106,7 +108,9 @@ class ConsoleProgress:
     def detail(self, words: str) -> None:
         """What the current task has done so far; drawn behind the bar, as far as there is room."""
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], detail=words)
+            room = max(1, shutil.get_terminal_size().columns - _BESIDE_DETAIL)
+            shown = words if len(words) <= room else words[: room - 1] + "…"
+            self._bar.update(self._bar.task_ids[0], detail=shown)
 
     def note(self, message: str) -> None:
         """A sentence the user should see."""
@@ -134,9 +138,7 @@ def _bar(color: bool) -> Bar:
         BarColumn(bar_width=20),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        TextColumn(
-            "{task.fields[detail]}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
-        ),
+        TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True)),
         console=console,
         transient=True,
     )

@@ -28,7 +28,10 @@ _STANDARD_OF: Mapping[str, str] = {
     "MultiHeadAttention": "Attention", "Attention": "Attention", "GroupQueryAttention": "Attention",
     "BiasSoftmax": "Softmax",
 }  # fmt: skip
-_BROADCASTING = frozenset("Add Sub Mul Div Pow Sum Mean Max Min Where And Or PRelu Equal Less Greater".split())
+_BROADCASTING = frozenset(
+    ("Add", "Sub", "Mul", "Div", "Pow", "Sum", "Mean", "Max", "Min", "Where", "And", "Or", "PRelu", "Equal", "Less",
+     "Greater")
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,8 @@ from offload.planners.thresholds import policy
 
 PLANNERS: dict[str, Planner] = {MinCut.name: MinCut(), Neurosurgeon.name: Neurosurgeon(), Maui.name: Maui()}
 _ALTERNATIVES = 5
+_ROUGH = 0.005
+"""Of a predicted side's time: less beyond what was sampled is not worth saying."""
 
 
 def load_planner(name: str) -> Planner:
@@ -201,6 +203,23 @@ def _overlap(problem: Problem, one: Option, other: Option) -> bool:
     return a is not None and b is not None and a.overlaps(b)
 
 
+def _predicted_warning(side: str, profile: Profile) -> str:
+    rough = [
+        f"{100 * share:.1f} % of its time {words}"
+        for share, words in (
+            (profile.beyond_share, "in layers beyond what was sampled"),
+            (profile.unknown_share, "in kinds of kernels without samples"),
+        )
+        if share > _ROUGH
+    ]
+    told = f", {' and '.join(rough)}" if rough else ""
+    half = 100 * profile.whole.relative_half_width
+    return (
+        f"the {side}'s times are predicted from fitted costs, within ±{half:.0f} % in 90 % of cases{told}: "
+        "profile there to be surer"
+    )
+
+
 def _warnings(problem: Problem) -> tuple[str, ...]:
     found = []
     if problem.device.source == "assumed":
@@ -214,6 +233,8 @@ def _warnings(problem: Problem) -> tuple[str, ...]:
             "give --server a profile made there, or HOST:PORT"
         )
     for side, profile in (("device", problem.device), ("server", problem.server)):
+        if profile.source == "predicted":
+            found.append(_predicted_warning(side, profile))
         if profile.stopped in ("interrupted", "time cap"):
             found.append(
                 f"the {side}'s profile ended ({profile.stopped}) before it was as precise as asked: "

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from offload.artifacts.base import MOST
 from offload.artifacts.costs import Costs, FamilyCosts
-from offload.artifacts.profile import KernelGroup, ModelIdentity, Prediction, Profile, RuntimeIdentity
+from offload.artifacts.prediction import FittedCosts, Prediction
+from offload.artifacts.profile import KernelGroup, ModelIdentity, Profile, RuntimeIdentity
 from offload.errors import OffloadError, UsageError
 from offload.graph.model_graph import ModelGraph
 from offload.models.executed import ExecutedBlock, Kernel
 from offload.predictors.families import predict_family
 from offload.predictors.features import (
+    FEATURES,
+    TERMS,
     family_of,
     feature_matrix,
     is_free,
@@ -22,6 +26,7 @@ from offload.predictors.features import (
     touched_bytes,
 )
 from offload.predictors.forms import trend_s
+from offload.version import __version__
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +38,8 @@ _FREE_S = 1e-6
 """A kernel that only renames a shape takes about this."""
 _UNKNOWN_WIDTH = 1.6
 """Half width, in logarithms, of the interval of a kernel whose kind was never sampled: a factor of five."""
+_MOST_S = 1e6
+"""No run of a model takes eleven days."""
 MOST_UNKNOWN = 0.1
 """Share of the time that may be of kinds without a sample: with more, the whole would be a guess."""
 
@@ -49,6 +56,8 @@ class PredictedKernel:
     """Features outside what was sampled."""
     known: bool = True
     """Whether its kind was sampled."""
+    power_w: float | None = None
+    """Gross power while it runs; None when the costs have none."""
 
 
 def check_costs(costs: Costs, runtime: RuntimeIdentity, precision: str) -> None:
@@ -56,7 +65,9 @@ def check_costs(costs: Costs, runtime: RuntimeIdentity, precision: str) -> None:
 
     Raises:
         UsageError: they were fitted for another runtime, device, number of threads or precision.
+        OffloadError: another version of offload fitted them, with other features of kernels.
     """
+    _check_readable(costs)
     fitted = costs.runtime
     for what, theirs, ours, option in (
         ("runtime", fitted.name, runtime.name, "--runtime"),
@@ -65,10 +76,23 @@ def check_costs(costs: Costs, runtime: RuntimeIdentity, precision: str) -> None:
         ("precision", costs.precision, precision, "--dtype"),
     ):
         if theirs != ours:
+            other = f"fit again: offload fit --threads {ours}" if option == "--threads" else "profile the model itself"
             raise UsageError(
-                f"the costs were fitted for the {what} {theirs}, not {ours}",
-                hint=f"add {option} {theirs}, or fit again: offload fit {option} {ours}",
+                f"the costs were fitted for the {what} {theirs}, not {ours}", hint=f"add {option} {theirs}, or {other}"
             )
+
+
+def _check_readable(costs: Costs) -> None:
+    readable = costs.features == FEATURES and all(
+        len(one.trend) == len(TERMS) and [form.logarithmic for form in one.paper] == [False, True]
+        for one in costs.families
+    )
+    if not readable:
+        raise OffloadError(
+            f"the costs were fitted by offload {costs.tool_version}, which described kernels in another way than "
+            f"{__version__}",
+            hint="fit again: offload fit; or install that version",
+        )
 
 
 def predict_kernels(costs: Costs, kernels: Sequence[Kernel]) -> list[PredictedKernel]:
@@ -94,10 +118,16 @@ def predict_kernels(costs: Costs, kernels: Sequence[Kernel]) -> list[PredictedKe
                     family=family, seconds=float(each), log_half_width=_UNKNOWN_WIDTH, known=False
                 )
             continue
+        if any(set(form.variables) - set(variables[chosen[0]]) for form in fitted.paper):
+            raise OffloadError(
+                f"the costs of {family} are over variables that such kernels do not have", hint="fit again: offload fit"
+            )
         predicted = predict_family(fitted, matrix[chosen], roofline[chosen], [variables[index] for index in chosen])
         for index, each, beyond in zip(chosen, predicted.seconds, predicted.beyond, strict=True):
             width = _width(fitted, float(each)) * (2 if beyond else 1)
-            found[index] = PredictedKernel(family=family, seconds=float(each), log_half_width=width, beyond=beyond)
+            found[index] = PredictedKernel(
+                family=family, seconds=float(each), log_half_width=width, beyond=beyond, power_w=fitted.power_w
+            )
     free = PredictedKernel(family="shape free", seconds=_FREE_S, log_half_width=1.0)
     return [found.get(index, free) for index in range(len(kernels))]
 
@@ -144,6 +174,10 @@ def predicted_profile(
     kernels_s = sum(one.seconds for one in predicted)
     counted = sum(not is_free(kernel) for kernel in kernels)
     whole_s = max(call.scale * kernels_s + call.per_kernel_s * counted + call.per_call_s, kernels_s / 2, 1e-9)
+    if not whole_s <= _MOST_S:
+        raise OffloadError(
+            f"the costs tell of a run of {whole_s:.3g} s, which cannot be true", hint="fit again: offload fit"
+        )
     factor = whole_s / kernels_s if kernels_s else 1.0
     groups, position = [], 0
     for block in blocks:
@@ -162,9 +196,10 @@ def predicted_profile(
                 samples_s=(seconds * factor,),
                 prediction=Prediction(
                     low_s=low * factor,
-                    high_s=high * factor,
+                    high_s=min(high * factor, MOST),
                     form="unknown" if not known else "trend" if beyond else "ensemble",
                     beyond=beyond,
+                    power_w=_power_w(own, costs),
                 ),
             )
         )
@@ -180,10 +215,27 @@ def predicted_profile(
         reference_s=(),
         stopped="not measured",
         shared_error=costs.shared_error,
+        fitted_costs=FittedCosts(
+            created_at=costs.created_at,
+            networks=costs.networks,
+            runtime_version=costs.runtime.version,
+            processor=costs.environment.processor,
+            power_source=costs.power_source,
+        ),
         power_w=costs.power_w,
         idle_power_w=costs.idle_power_w,
         protocol=costs.protocol,
     )
+
+
+def _power_w(kernels: Sequence[PredictedKernel], costs: Costs) -> float | None:
+    """Power of kernels that follow one another; those whose kind has none draw the mean of the kinds by samples."""
+    known = [(one.power_w, one.samples) for one in costs.families if one.power_w is not None]
+    if not known:
+        return None
+    mean_w = sum(watts * samples for watts, samples in known) / sum(samples for _, samples in known)
+    seconds = sum(one.seconds for one in kernels)
+    return sum(one.seconds * (one.power_w or mean_w) for one in kernels) / seconds if seconds else mean_w
 
 
 def _refuse_unknown(predicted: Sequence[PredictedKernel]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offload.artifacts.estimate import Estimate, median_estimate
+from offload.artifacts.prediction import Prediction
 from offload.artifacts.profile import KernelGroup, Profile
 from offload.graph.model_graph import ModelGraph, Tensor
 from offload.reports.document import (
@@ -43,7 +44,9 @@ class GroupCost:
     share: float
     """Fraction of the whole's time."""
     energy_j: Estimate | None
-    """Gross joules of one run; None when there is no reading and no declared power."""
+    """Gross joules of one run; None when there is no reading and no power."""
+    prediction: Prediction | None
+    """How far a predicted time can be trusted."""
 
     @property
     def output_bytes(self) -> int:
@@ -61,7 +64,10 @@ def group_costs(profile: Profile) -> list[GroupCost]:
     graph, costs = profile.graph, []
     for number, group in enumerate(profile.groups):
         layers = [graph.layers[index] for index in group.layers]
-        time_s = median_estimate(profile.group_samples_s[:, number].tolist())
+        predicted = profile.source == "predicted"
+        time_s = (
+            profile.time_of([number]) if predicted else median_estimate(profile.group_samples_s[:, number].tolist())
+        )
         costs.append(
             GroupCost(
                 layers=tuple(layer.name for layer in layers),
@@ -71,6 +77,7 @@ def group_costs(profile: Profile) -> list[GroupCost]:
                 time_s=time_s,
                 share=time_s.value / profile.whole.value,
                 energy_j=profile.energy_of([number]),
+                prediction=group.prediction,
             )
         )
     return costs
@@ -101,15 +108,18 @@ def profile_report(profile: Profile, *, all_layers: bool = False) -> Report:
         + ["channels last"] * runtime.channels_last
         + ["compiled; layers as timed uncompiled"] * runtime.compiled
         + [f"imported from {profile.imported_from}"] * (profile.source == "imported")
+        + ["predicted from fitted costs"] * (profile.source == "predicted")
     )
     title = f"{model.name}, batch {model.batch}, {model.precision}, on {runtime.device} ({how})"
     if profile.source == "assumed":
         title = f"{model.name}, batch {model.batch}, assumed from the preset {profile.server_preset}"
-    sections = [_layers(costs, all_layers), _totals(profile)]
+    sections = [_layers(costs, all_layers, _interval_title(profile)), _totals(profile)]
     if profile.source == "measured":
         sections.append(_measuring(profile))
     if profile.source == "imported":
         sections.append(_importing(profile))
+    if profile.source == "predicted":
+        sections += [_predicting(profile), *_beyond(costs, all_layers)]
     warnings = profile_warnings(profile)
     if warnings:
         sections.append(Section(title="Before you rely on this", lines=warnings))
@@ -117,13 +127,17 @@ def profile_report(profile: Profile, *, all_layers: bool = False) -> Report:
     return Report(title=title, sections=tuple(sections), records=records)
 
 
-def _layers(costs: Sequence[GroupCost], all_layers: bool) -> Section:
+def _interval_title(profile: Profile) -> str:
+    return "90 % interval" if profile.source == "predicted" else "95 % interval"
+
+
+def _layers(costs: Sequence[GroupCost], all_layers: bool, interval_title: str) -> Section:
     shown = costs if all_layers else sorted(costs, key=lambda cost: cost.time_s.value, reverse=True)[:SLOWEST]
     title = (
         "Layers" if len(shown) == len(costs) else f"The slowest {len(shown)} of {len(costs)} (--all shows every one)"
     )
     columns: tuple[str, ...] = (
-        "layer", "kind", "output", "size", "operations", "median", "95 % interval", "share", "achieved",
+        "layer", "kind", "output", "size", "operations", "median", interval_title, "share", "achieved",
     )  # fmt: skip
     rows = tuple(map(_row, shown))
     if all(cost.energy_j is not None for cost in costs):
@@ -169,6 +183,8 @@ def _record(cost: GroupCost) -> dict[str, Scalar]:
         "share_of_whole": cost.share,
         "achieved_flops_per_s": cost.flops_per_s,
         **estimate_record("energy", "j", cost.energy_j),
+        "predicted_by": None if cost.prediction is None else cost.prediction.form,
+        "beyond_samples": None if cost.prediction is None else " + ".join(cost.prediction.beyond),
     }
 
 
@@ -181,7 +197,7 @@ def _totals(profile: Profile) -> Section:
     ]
     rows += _dividing(profile)
     rows += _energy(profile)
-    return Section(title="Totals", columns=("", "value", "95 % interval"), rows=tuple(rows))
+    return Section(title="Totals", columns=("", "value", _interval_title(profile)), rows=tuple(rows))
 
 
 def _dividing(profile: Profile) -> list[tuple[Cell, ...]]:
@@ -214,12 +230,18 @@ def _energy(profile: Profile) -> list[tuple[Cell, ...]]:
         if idle_w is not None and idle_w != energy.idle_power_w.value:
             rows.append(("idle power, declared: what plans take", watts(idle_w), ""))
         return rows
+    modelled = profile.energy_of(range(len(profile.groups)))
+    fitted = profile.fitted_costs
+    source = None if fitted is None else fitted.power_source
     if profile.power_w is not None:
         modelled = profile.whole.scaled(profile.power_w)
         declared = human(watts(profile.power_w))
         rows.append((f"energy, modelled: {declared} declared × time", joules(modelled), interval(modelled, "J")))
+    elif modelled is not None:
+        rows.append(("energy, modelled: power of each kind × time", joules(modelled), interval(modelled, "J")))
+        rows.append(("mean power", watts(modelled.value / profile.whole.value), ""))
     if idle_w is not None:
-        rows.append(("idle power, declared", watts(idle_w), ""))
+        rows.append(("idle power" if source is not None else "idle power, declared", watts(idle_w), ""))
     return rows
 
 
@@ -258,6 +280,53 @@ def _importing(profile: Profile) -> Section:
         ),
         lines=(f"{runs} run{'' if runs == 1 else 's'}{warm_up}",),
     )
+
+
+def _predicting(profile: Profile) -> Section:
+    fitted = profile.fitted_costs
+    rows: list[tuple[Cell, ...]] = [
+        ("a model's own error: half width of its 90 % interval", fraction(profile.shared_error)),
+        ("time in layers beyond what was sampled", fraction(profile.beyond_share)),
+        ("time in layers with kernels of no sampled kind", fraction(profile.unknown_share)),
+    ]
+    if fitted is not None and fitted.power_source is not None and profile.power_w is None:
+        rows.append(("power of each kind, modelled", f"from what {fitted.power_source} read of whole networks"))
+    lines = ["nothing was run"]
+    if fitted is not None:
+        lines = [
+            f"nothing was run: from costs fitted {fitted.created_at} on {fitted.networks} random networks, "
+            f"{profile.runtime.name} {fitted.runtime_version}, {fitted.processor}"
+        ]
+    return Section(title="How it was predicted", columns=("", "value"), rows=tuple(rows), lines=tuple(lines))
+
+
+def _beyond(costs: Sequence[GroupCost], all_layers: bool) -> list[Section]:
+    """The layers whose kernels are larger or smaller than any that was sampled, or of no sampled kind."""
+    found = [one for one in costs if one.prediction and (one.prediction.beyond or one.prediction.form == "unknown")]
+    found.sort(key=lambda one: one.time_s.value, reverse=True)
+    shown = found if all_layers else found[:SLOWEST]
+    if not shown:
+        return []
+    rows = tuple(
+        (
+            abbreviated(one.layers),
+            one.kind,
+            fraction(one.share),
+            "no sample of its kind" if one.prediction.form == "unknown" else ", ".join(one.prediction.beyond),
+        )
+        for one in shown
+        if one.prediction is not None
+    )
+    more = len(found) - len(shown)
+    return [
+        Section(
+            title="Beyond what was sampled: told by the trend",
+            columns=("layer", "kind", "share", "what of it"),
+            rows=rows,
+            lines=(f"and {more} more (--all shows every one)",) if more else (),
+            expendable=("kind",),
+        )
+    ]
 
 
 def _energy_measuring(profile: Profile) -> tuple[tuple[Cell, ...], ...]:

@@ -11,6 +11,7 @@ _OWN_LOAD = 0.5
 _FEW_PERIODS = 20
 _FAR_APART = 0.1
 _WORTH_SAYING = 0.005
+_FEW_NETWORKS = 100
 
 
 def profile_warnings(profile: Profile) -> tuple[str, ...]:
@@ -19,6 +20,8 @@ def profile_warnings(profile: Profile) -> tuple[str, ...]:
         return _assumed_warnings(profile)
     if profile.source == "imported":
         return _imported_warnings(profile)
+    if profile.source == "predicted":
+        return _predicted_warnings(profile)
     found = []
     rounds, dirty = len(profile.whole_s), len(profile.dirty_rounds)
     if dirty and len(profile.clean_rounds) == rounds:
@@ -78,6 +81,48 @@ def _assumed_warnings(profile: Profile) -> tuple[str, ...]:
         found.append(
             f"energy is {profile.power_w:g} W times time, the same power for every layer; without --power it is the "
             "preset's published one"
+        )
+    return tuple(found)
+
+
+def _predicted_warnings(profile: Profile) -> tuple[str, ...]:
+    found = ["predicted from fitted costs, nothing was run: `offload profile` without --predict measures"]
+    unknown, beyond = profile.unknown_share, profile.beyond_share
+    if unknown:
+        kinds = dict.fromkeys(
+            kind
+            for group, kind in zip(profile.groups, profile.group_kinds, strict=True)
+            if group.prediction is not None and group.prediction.form == "unknown"
+        )
+        found.append(
+            f"{human(fraction(unknown))} of the time is in layers with kernels of no sampled kind "
+            f"({', '.join(kinds)}): a guess; fit again with a larger --budget, or profile the model itself"
+        )
+    if beyond:
+        found.append(
+            f"{human(fraction(beyond))} of the time is in layers larger or smaller than any that was sampled: told by "
+            "the roofline's trend, with intervals twice as wide; profile the model itself if that matters"
+        )
+    fitted = profile.fitted_costs
+    if fitted is not None:
+        runtime = profile.runtime
+        if fitted.runtime_version != runtime.version:
+            found.append(
+                f"the costs were fitted under {runtime.name} {fitted.runtime_version}, {runtime.version} is installed "
+                "and may execute the model in another way: fit again"
+            )
+        if fitted.processor != profile.environment.processor:
+            found.append(
+                f"the costs are of another processor ({fitted.processor}); which kernels it would execute is taken "
+                "from this one: predict on the machine itself"
+            )
+        if fitted.networks < _FEW_NETWORKS:
+            found.append(f"the costs were fitted on {fitted.networks} networks only: fit again with a larger --budget")
+    if profile.energy_source == "modelled":
+        found.append("energy is power times time, not measured")
+    if profile.model.untrained:
+        found.append(
+            "untrained weights: the times hold, the model's answers mean nothing; give --weights for real ones"
         )
     return tuple(found)
 

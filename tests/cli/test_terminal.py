@@ -128,6 +128,7 @@ def test_progress_on_a_terminal_draws_a_bar_with_notes_above_it() -> None:
         "progress.start('measuring [toy]', 4)\n"
         "for step in range(4):\n"
         "    progress.advance()\n"
+        "    progress.detail(f'{step} networks: conv [8] ' + 'and many more ' * 50)\n"
         "    time.sleep(0.15)\n"
         "progress.note('a note')\n"
         "progress.start('another')\n"
@@ -150,6 +151,7 @@ def test_progress_on_a_terminal_draws_a_bar_with_notes_above_it() -> None:
     text = drawn.decode()
     assert "measuring [toy]" in text
     assert "100%" in text
+    assert "3 networks: conv" in text
     assert "a note" in text
 
 

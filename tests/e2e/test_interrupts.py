@@ -175,3 +175,29 @@ def test_a_server_that_dies_while_it_profiles_is_an_error(start: Start, model_fi
         assert "hint: " in rest
         _, alive = psutil.wait_procs(children, timeout=10)
         assert not alive
+
+
+def test_a_stopped_fit_keeps_its_networks_and_goes_on(start: Start, folders: Path, tmp_path: Path) -> None:
+    command = ("fit", "--threads", "1", "--budget", "10m", "--meter", "none")
+    process = start(*command)
+    said(process, "measuring")
+    deadline = time.monotonic() + 60
+    while not (found := list((tmp_path / "home" / "cache").glob("fit-*.jsonl"))):
+        assert time.monotonic() < deadline, "it never finished a network"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "a fit needs 20: the same command goes on where it stopped" in rest
+    assert "error: interrupted" in rest
+    assert "Traceback" not in rest
+    assert not list(folders.glob("offload-*"))
+    kept = len(found[0].read_text(encoding="utf-8").splitlines())
+    assert kept >= 1
+    again = start(*command)
+    said(again, f"{kept} networks were measured before")
+    again.send_signal(signal.SIGINT)
+    _, rest = again.communicate(timeout=30)
+    assert again.returncode == 130
+    assert "Traceback" not in rest
+    assert len(found[0].read_text(encoding="utf-8").splitlines()) >= kept

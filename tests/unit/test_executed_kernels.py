@@ -1,0 +1,113 @@
+"""Shapes of what ONNX Runtime executes, against what its own trace tells of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from onnx import TensorProto, helper
+
+from offload.models.executed import executed_kernels
+from offload.models.onnx_graph import graph_of, infer_types
+from offload.profilers.kernels import KernelTimer
+from offload.profilers.layers import random_feeds
+from offload.profilers.sampling.networks import sampled_network
+from offload.runtimes.onnxruntime import OnnxRuntime
+from tests.fitted import executed
+from tests.light_models import light_model
+
+VERSIONS: dict[str, Any] = {"opset_imports": [helper.make_opsetid("", 20)], "ir_version": 10}
+PADDED = ("nchwc.ReorderInput", "nchwc.ReorderOutput")
+"""Their blocked side holds whole blocks of channels, which may be more than there are."""
+
+
+def traced(model: bytes, folder: Path) -> dict[str, list[tuple[int, ...]]]:
+    """Shapes of the results of each kernel, by its name, as the profiler tells them."""
+    timer = KernelTimer(model, OnnxRuntime(device="cpu"), threads=1, folder=folder)
+    timer.run(random_feeds(graph_of(model)))
+    events: list[dict[str, Any]] = json.loads(Path(timer._session.end_profiling()).read_text(encoding="utf-8"))
+    return {
+        event["name"].removesuffix("_kernel_time"): [
+            tuple(shape) for each in event["args"]["output_type_shape"] for shape in each.values()
+        ]
+        for event in events
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
+    }
+
+
+def compare(model: bytes, folder: Path) -> None:
+    told = traced(model, folder)
+    kernels = executed(model)
+    assert len(kernels) == len(told)
+    compared = 0
+    for kernel in kernels:
+        if kernel.name in told and kernel.runs not in PADDED:
+            # Results that nothing reads have no shape in either.
+            shapes = [shape for shape in told[kernel.name] if shape]
+            ours = [shape for shape in kernel.operation.outputs if shape]
+            assert ours[: len(shapes)] == shapes[: len(ours)], (kernel.name, kernel.runs)
+            compared += 1
+    named = [kernel for kernel in kernels if kernel.runs not in PADDED]
+    assert compared >= 0.9 * len(named)
+
+
+@pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "resnet50", "inception_v1", "densenet121"])
+def test_shapes_of_real_topologies(name: str, tmp_path: Path) -> None:
+    compare(light_model(name), tmp_path)
+
+
+@pytest.mark.parametrize("number", range(16))
+def test_shapes_of_random_networks(number: int, tmp_path: Path) -> None:
+    compare(sampled_network(number).onnx, tmp_path)
+
+
+def test_nodes_without_names_are_kernels_of_their_own() -> None:
+    nodes = [helper.make_node("MatMul", [f"t{i}", f"w{i}"], [f"t{i + 1}"]) for i in range(3)]
+    weights = [helper.make_tensor(f"w{i}", TensorProto.FLOAT, (4, 4), [0.1] * 16) for i in range(3)]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (2, 4)) for name in ("t0", "t3")]
+    model = helper.make_model(helper.make_graph(nodes, "unnamed", ends[:1], ends[1:], weights), **VERSIONS)
+    kernels = executed_kernels(model, infer_types(model))
+    assert len({kernel.name for kernel in kernels}) == 3
+    assert [kernel.operation.outputs for kernel in kernels] == [((2, 4),)] * 3
+    assert all(kernel.operation.constant == (False, True) for kernel in kernels)
+    assert len(executed(model.SerializeToString())) == 3
+
+
+def test_results_of_the_runtimes_own_making_have_shapes() -> None:
+    """Of names no model has: as the optimiser leaves them, blocked and fused."""
+    nodes = [
+        helper.make_node("ReorderInput", ["x"], ["a"], name="in", domain="com.microsoft.nchwc"),
+        helper.make_node(
+            "Conv", ["a", "w"], ["b"], name="c", domain="com.microsoft.nchwc", strides=[2, 2], pads=[1, 1, 1, 1],
+            kernel_shape=[3, 3], activation="Relu",
+        ),
+        helper.make_node(
+            "MaxPool", ["b"], ["c"], name="p", domain="com.microsoft.nchwc", kernel_shape=[3, 3], strides=[2, 2],
+            ceil_mode=1,
+        ),
+        helper.make_node("GlobalAveragePool", ["c"], ["d"], name="g", domain="com.microsoft.nchwc"),
+        helper.make_node("ReorderOutput", ["d"], ["y"], name="out", domain="com.microsoft.nchwc"),
+        helper.make_node("FusedMatMul", ["q", "k"], ["s"], name="m", domain="com.microsoft", transB=1),
+    ]  # fmt: skip
+    shapes = {"x": (1, 8, 56, 56), "w": (16, 8, 3, 3), "q": (2, 5, 4), "k": (2, 7, 4)}
+    graph = helper.make_graph(nodes, "optimised", [], [], [helper.make_tensor("w", 1, (16, 8, 3, 3), [0.0] * 1152)])
+    found = executed_kernels(helper.make_model(graph), {name: (1, shape) for name, shape in shapes.items()})
+    assert [(kernel.operation.op, kernel.operation.outputs[0]) for kernel in found] == [
+        ("Transpose", (1, 8, 56, 56)),
+        ("Conv", (1, 16, 28, 28)),
+        ("MaxPool", (1, 16, 14, 14)),
+        ("GlobalAveragePool", (1, 16, 1, 1)),
+        ("Transpose", (1, 16, 1, 1)),
+        ("MatMul", (2, 5, 7)),
+    ]
+    assert found[1].runs == "nchwc.Conv"
+    assert found[1].operation.attributes["activation"] == "Relu"
+
+
+def test_element_types_are_those_of_the_largest_tensor() -> None:
+    nodes = [helper.make_node("Gather", ["w", "i"], ["y"], name="lookup")]
+    graph = helper.make_graph(nodes, "g", [], [], [helper.make_tensor("w", TensorProto.FLOAT, (9, 4), [0.0] * 36)])
+    (kernel,) = executed_kernels(helper.make_model(graph), {"i": (TensorProto.INT64, (3,)), "y": (1, (3, 4))})
+    assert kernel.item_bytes == 4
