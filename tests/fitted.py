@@ -149,7 +149,7 @@ def law_costs() -> Costs:
     """Costs of all the kinds that some random networks hold, their truth the law; without trees, which take long."""
     fewest, fitting.FEWEST_FOR_TREES = fitting.FEWEST_FOR_TREES, 10**9
     try:
-        return costs_of(harvested(range(30)))
+        return costs_of(harvested(range(20)))
     finally:
         fitting.FEWEST_FOR_TREES = fewest
 

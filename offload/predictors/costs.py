@@ -42,6 +42,7 @@ _MOST_S = 1e6
 """No run of a model takes eleven days."""
 MOST_UNKNOWN = 0.1
 """Share of the time that may be of kinds without a sample: with more, the whole would be a guess."""
+_WORTH_NAMING = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +246,10 @@ def _refuse_unknown(predicted: Sequence[PredictedKernel]) -> None:
         if not one.known:
             unknown[one.family] = unknown.get(one.family, 0.0) + one.seconds
     if total and sum(unknown.values()) > MOST_UNKNOWN * total:
-        named = ", ".join(f"{family} ({seconds / total:.0%} of the time)" for family, seconds in unknown.items())
+        shares = sorted(((seconds / total, family) for family, seconds in unknown.items()), reverse=True)
+        named = ", ".join(
+            f"{family} ({100 * share:.0f} % of the time)" for share, family in shares if share >= _WORTH_NAMING
+        )
         raise OffloadError(
             f"the costs have no samples of {named}",
             hint="fit again with a larger --budget, or profile the model itself",

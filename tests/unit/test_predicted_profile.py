@@ -81,7 +81,7 @@ def test_networks_never_seen_take_what_their_law_says() -> None:
     costs = law_costs()
     assert len(costs.families) >= 8
     near = total = 0
-    for network in harvested(range(30, 38)):
+    for network in harvested(range(20, 28)):
         blocks = [ExecutedBlock(layers=(0,), kernels=network.kernels)]
         graph = synthetic.chain((10, 10), (1000,))
         try:
@@ -123,7 +123,7 @@ def test_errors_of_layers_are_independent_and_the_shared_one_is_not() -> None:
 
 def test_kinds_without_samples_are_named_with_their_share() -> None:
     costs = dense_costs()
-    with pytest.raises(OffloadError, match=r"no samples of softmax \(\d+% of the time\)") as raised:
+    with pytest.raises(OffloadError, match=r"no samples of softmax \(\d+ % of the time\)") as raised:
         profile_of(costs, gemm(10, 10, 10), plain("Softmax", (2000, 2000)))
     assert "--budget" in raised.value.hint
     some = profile_of(costs, gemm(1000, 1000, 1000), plain("Softmax", (2, 20)))
