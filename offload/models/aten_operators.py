@@ -5,7 +5,7 @@ So one network has the same kinds and FLOPs in both forms; `operators.py` says h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,20 +36,27 @@ _SAME: Mapping[str, str] = {
     "Softplus": "softplus", "Softsign": "softsign", "Gelu": "gelu", "Mish": "mish", "Erf": "erf",
     "Softmax": "softmax _softmax", "LogSoftmax": "log_softmax _log_softmax",
     "ArgMax": "argmax argmin topk sort",
-    "Add": "add sub rsub mul div pow square sqrt rsqrt exp expm1 log log1p log2 neg abs reciprocal floor ceil round "
-    "trunc sign sin cos tan asin acos atan atan2 sinh cosh eq ne gt ge lt le logical_and logical_or logical_not "
-    "logical_xor bitwise_and bitwise_or bitwise_xor bitwise_not where masked_fill isnan isinf maximum minimum fmod "
-    "remainder floor_divide cumsum addcmul addcdiv lerp exp2",
+    "Add": "add addcmul addcdiv lerp cumsum", "Sub": "sub rsub", "Mul": "mul", "Div": "div floor_divide",
+    "Mod": "fmod remainder", "Pow": "pow square", "Sqrt": "sqrt rsqrt", "Exp": "exp expm1 exp2",
+    "Log": "log log1p log2", "Neg": "neg", "Abs": "abs", "Reciprocal": "reciprocal", "Floor": "floor", "Ceil": "ceil",
+    "Round": "round trunc", "Sign": "sign", "Sin": "sin", "Cos": "cos", "Tan": "tan", "Asin": "asin", "Acos": "acos",
+    "Atan": "atan atan2", "Sinh": "sinh", "Cosh": "cosh", "Max": "maximum", "Min": "minimum",
+    "Where": "where masked_fill",
+    "Equal": "eq ne gt ge lt le logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_xor "
+    "bitwise_not isnan isinf",
     "GRU": "gru", "LSTM": "lstm", "RNN": "rnn_tanh rnn_relu",
-    "Gather": "embedding embedding_bag",
+    "Gather": "embedding embedding_bag index_select index gather",
     "Resize": "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d "
     "upsample_bicubic2d upsample_trilinear3d grid_sampler grid_sampler_2d",
-    "Reshape": "alias arange as_strided broadcast_to cat channel_shuffle chunk clone col2im constant_pad_nd contiguous "
-    "copy detach diagonal empty expand expand_as fill flatten flip full full_like gather im2col index index_put "
-    "index_select lift_fresh_copy movedim narrow native_channel_shuffle one_hot ones ones_like pad permute "
-    "pixel_shuffle pixel_unshuffle repeat repeat_interleave reshape roll scatter scatter_add select select_scatter "
-    "slice slice_scatter split split_with_sizes squeeze stack swapaxes t tensor_split tile to _to_copy transpose tril "
-    "triu type_as unbind unflatten unfold unsqueeze view view_as zeros zeros_like",
+    "Concat": "cat stack",
+    "Transpose": "clone contiguous channel_shuffle native_channel_shuffle flip roll pixel_shuffle pixel_unshuffle",
+    "Pad": "constant_pad_nd pad", "Tile": "repeat repeat_interleave tile", "Cast": "to _to_copy type_as",
+    "Trilu": "tril triu", "OneHot": "one_hot", "Col2Im": "col2im im2col",
+    "ConstantOfShape": "arange empty full full_like ones ones_like zeros zeros_like",
+    "ScatterElements": "copy fill index_put scatter scatter_add select_scatter slice_scatter",
+    "Reshape": "alias as_strided broadcast_to chunk detach diagonal expand expand_as flatten lift_fresh_copy movedim "
+    "narrow permute reshape select slice split split_with_sizes squeeze swapaxes t tensor_split transpose unbind "
+    "unflatten unfold unsqueeze view view_as",
 }  # fmt: skip
 _ONNX_OF_ATEN = {aten: onnx for onnx, names in _SAME.items() for aten in names.split()}
 _VIEWS = (
@@ -81,16 +88,19 @@ def kind_of_aten(name: str, args: Sequence[Any], outputs: Sequence[Shape]) -> La
         args: Its positional arguments, tensors as `TensorArgument`.
         outputs: Shapes of its results.
     """
-    return kind_of(_operations(name, args, outputs)[0])
+    return kind_of(operations_of_aten(name, args, outputs)[0])
 
 
 def flops_of_aten(name: str, args: Sequence[Any], outputs: Sequence[Shape]) -> int:
     """Floating-point operations of an ATen call, arguments as for `kind_of_aten`."""
-    return sum(map(flops_of, _operations(name, args, outputs)))
+    return sum(map(flops_of, operations_of_aten(name, args, outputs)))
 
 
-def _operations(name: str, args: Sequence[Any], outputs: Sequence[Shape]) -> list[Operation]:
-    """The ONNX operations that compute the same; several for a recurrent network of several layers."""
+def operations_of_aten(name: str, args: Sequence[Any], outputs: Sequence[Shape]) -> list[Operation]:
+    """The ONNX operations that compute the same; several for a recurrent network of several layers.
+
+    They have the attributes that their cost follows from, and those alone. Arguments are as for `kind_of_aten`.
+    """
     onnx = "MatMul" if name in _ADDS_PRODUCT else _ONNX_OF_ATEN.get(name, name)
     given = list(args[1:] if name in _ADDS_PRODUCT else args)
     attributes: dict[str, Any] = {}
@@ -100,12 +110,18 @@ def _operations(name: str, args: Sequence[Any], outputs: Sequence[Shape]) -> lis
         attributes["equation"] = given[0]
         given = list(given[1])
     elif onnx in ("MaxPool", "AveragePool"):
-        sizes = given[1] if isinstance(given[1], list | tuple) else [given[1]]
-        dimensions = int(name.partition("pool")[2][0])
-        attributes["kernel_shape"] = list(sizes) * (dimensions // len(sizes))
+        rank = int(name.partition("pool")[2][0])
+        attributes["kernel_shape"] = _sizes(given, 1, rank)
+        attributes["strides"] = _sizes(given, 2, rank, left_out=attributes["kernel_shape"])
+    elif onnx in ("Conv", "ConvTranspose"):
+        attributes |= _convolution(name, given)
+    elif onnx == "Gemm":
+        attributes["transB"] = 1
+    elif onnx == "Concat" or name == "index_select":
+        attributes["axis"] = given[1] if len(given) > 1 else 0
     elif onnx == "Resize":
         attributes["mode"] = next((mode for end, mode in _MODES.items() if name.endswith(end)), b"nearest")
-    tensors = [each for each in given if isinstance(each, TensorArgument)]
+    tensors = list(_tensors(given))
     return [
         Operation(
             op=onnx,
@@ -117,10 +133,39 @@ def _operations(name: str, args: Sequence[Any], outputs: Sequence[Shape]) -> lis
     ]
 
 
+def _tensors(arguments: Sequence[Any]) -> Iterator[TensorArgument]:
+    """The tensors among some arguments, also those in lists."""
+    for each in arguments:
+        if isinstance(each, TensorArgument):
+            yield each
+        elif isinstance(each, list | tuple):
+            yield from _tensors(each)
+
+
+def _sizes(args: Sequence[Any], position: int, rank: int, *, left_out: Sequence[int] = (1,)) -> list[int]:
+    """An argument that is one size for each axis, or one for all, or left out."""
+    given = args[position] if len(args) > position else ()
+    sizes = list(given if isinstance(given, list | tuple) else [given]) or list(left_out)
+    return sizes * (rank // len(sizes))
+
+
+def _convolution(name: str, args: Sequence[Any]) -> dict[str, Any]:
+    """(input, weight, bias, stride, ...); what follows is in another order in each."""
+    dilation, groups = (7, 6) if name.startswith("conv_transpose") else (5, 8 if name == "convolution" else 6)
+    window = list(args[1].shape[2:])
+    return {
+        "kernel_shape": window,
+        "strides": _sizes(args, 3, len(window)),
+        "dilations": _sizes(args, dilation, len(window)),
+        "group": args[groups] if len(args) > groups else 1,
+    }
+
+
 def _recurrent(onnx: str, args: Sequence[Any], outputs: Sequence[Shape]) -> list[Operation]:
-    """One ONNX operation a layer: (input, state, weights, has_biases, layers, ..., bidirectional, batch_first)."""
+    """An operation a layer, steps first: (input, state, weights, has_biases, layers, ..., both ways, batch first)."""
     data, weights, layers = args[0], args[2], args[4]
-    first, second = data.shape[0], data.shape[1]
+    batch_first = len(args) > 8 and bool(args[8])
+    first, second = (data.shape[1], data.shape[0]) if batch_first else (data.shape[0], data.shape[1])
     directions = 2 if args[7] else 1
     each = len(weights) // (layers * directions)  # W, R and biases, and with a projection one more
     operations = []

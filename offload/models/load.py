@@ -80,6 +80,7 @@ def load_torch_model(
 
     from offload.models.torch_capture import capture, check_against_module
     from offload.models.torch_export import sample_inputs
+    from offload.models.torch_program import torch_dtype
 
     _check_batch(batch)
     if _is_file(spec):
@@ -88,7 +89,7 @@ def load_torch_model(
             hint="use --runtime onnxruntime, or name the module as package.module:callable",
         )
     source = _torch_source(spec, inputs, batch, weights)
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+    dtype = torch_dtype(precision)
     module = source.module().cpu().eval().to(dtype)
     arrays = sample_inputs(source.shapes, source.vocabulary)
     samples = {name: torch.from_numpy(values) for name, values in arrays.items()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from offload.artifacts.profile import Precision
 from offload.graph.model_graph import ModelGraph
 
 if TYPE_CHECKING:
@@ -75,6 +76,13 @@ class TorchProgram:
             data = weight.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
             add(b"weight", name.encode(), repr((tuple(weight.shape), weight.dtype)).encode(), data.tobytes())
         return digest.hexdigest()
+
+
+def torch_dtype(precision: Precision) -> torch.dtype:
+    """What weights and floating-point tensors are of."""
+    import torch
+
+    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
 
 
 def substitute(argument: Any, replace: Callable[[Any], Any]) -> Any:

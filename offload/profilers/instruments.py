@@ -66,7 +66,7 @@ def instrumented(model: LoadedModel, runtime: Runtime, *, threads: int, folder: 
 
 
 def executed_blocks(model: LoadedModel, runtime: Runtime, *, threads: int) -> tuple[ExecutedBlock, ...]:
-    """What the runtime would execute for a model, which is loaded and not run.
+    """What the runtime would execute for a model, which is loaded and not run; no GPU is needed for torch on one.
 
     Raises:
         OffloadError: the runtime cannot load the model, or does not tell what it executes.
@@ -75,6 +75,10 @@ def executed_blocks(model: LoadedModel, runtime: Runtime, *, threads: int) -> tu
         from offload.profilers.kernels import executed_blocks
 
         return executed_blocks(model, runtime, threads=threads)
+    if isinstance(runtime, TorchRuntime) and isinstance(model, LoadedTorchModel) and not runtime.compiled:
+        from offload.models.torch_kernels import executed_layers
+
+        return executed_layers(model.program)
     raise OffloadError(
         f"{runtime.name} does not tell what it would execute for {model.name}", hint="profile the model itself"
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from functools import cache
 
 from offload.artifacts.estimate import median_estimate
 from offload.models.segments import OnnxSegment, TorchSegment
+from offload.profilers.rests import PAUSE_S
 from offload.runtimes.base import Runtime, Session
 from offload.runtimes.torch import TorchRuntime
 
 _CHANNELS, _SIDE, _BLOCKS = 64, 28, 10
+_TIMES_NOW = 9
 DIRTY_FACTOR = 1.15
 """A round is dirty when its reference took this much longer than the median of all rounds."""
 DIRTY_WAITING = 0.02
@@ -49,6 +52,16 @@ class ReferenceKernel:
         return sorted(seconds[1:])[1]
 
 
+def reference_now(runtime: Runtime, *, threads: int) -> tuple[float, ...]:
+    """How fast the machine is now: the reference kernel timed a few times, in seconds, each after a rest."""
+    kernel = ReferenceKernel(runtime, threads=threads)
+    seconds = []
+    for _ in range(_TIMES_NOW):
+        time.sleep(PAUSE_S)
+        seconds.append(kernel.time_once())
+    return tuple(seconds)
+
+
 def _onnx_segment(shape: tuple[int, ...]) -> OnnxSegment:
     import numpy as np
     import onnx
@@ -68,6 +81,7 @@ def _onnx_segment(shape: tuple[int, ...]) -> OnnxSegment:
     return OnnxSegment(onnx=model.SerializeToString(), inputs=("x0",), outputs=(f"x{_BLOCKS}",))
 
 
+@cache
 def _torch_segment(shape: tuple[int, ...]) -> TorchSegment:
     import torch
     from torch import nn

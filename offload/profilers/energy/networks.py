@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from offload.artifacts.profile import Precision
 from offload.errors import OffloadError
 from offload.models.onnx_graph import graph_of
 from offload.profilers.energy.base import Meter, MeterLostError
@@ -26,6 +27,7 @@ from offload.profilers.sampling.networks import sampled_network
 from offload.progress import Progress
 from offload.runtimes.base import Runtime
 from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.runtimes.torch import TorchRuntime
 
 _BUDGET_S = 120.0
 """No further network is begun when that long has passed."""
@@ -45,11 +47,12 @@ class NetworkPowers:
 
 def measure_network_powers(
     numbers: Sequence[int],
-    runtime: OnnxRuntime,
+    runtime: Runtime,
     meter: Meter,
     *,
     threads: int,
     progress: Progress,
+    precision: Precision = "fp32",
     watch: Stopwatch | None = None,
     load: Callable[[int, Runtime, int], Repeat] | None = None,
 ) -> NetworkPowers:
@@ -61,13 +64,14 @@ def measure_network_powers(
         meter: What to read, entered.
         threads: Of the runtime.
         progress: Told of windows done.
+        precision: Of weights and tensors.
         watch: The clock.
         load: Makes a network ready to run; tests have one of their own.
 
     Raises:
         MeterLostError: the meter fails, stands still, or tells what cannot be true.
     """
-    watch, load = watch or Stopwatch(), load or _loaded
+    watch, load = watch or Stopwatch(), load or partial(_loaded, precision=precision)
     progress.start("measuring power", IDLE_WINDOWS + len(numbers))
     started = watch.now()
     try:
@@ -101,7 +105,12 @@ def measure_network_powers(
     )
 
 
-def _loaded(number: int, runtime: Runtime, threads: int) -> Repeat:
-    assert isinstance(runtime, OnnxRuntime)  # noqa: S101  networks are ONNX documents
+def _loaded(number: int, runtime: Runtime, threads: int, *, precision: Precision) -> Repeat:
     network = sampled_network(number)
+    if isinstance(runtime, TorchRuntime):
+        from offload.profilers.sampling.torch_networks import torch_model
+
+        model = torch_model(network, precision=precision)
+        return partial(runtime.load(model.whole, threads=threads).repeat, random_feeds(model.graph))
+    assert isinstance(runtime, OnnxRuntime)  # noqa: S101  there are no others
     return partial(runtime.load_onnx(network.onnx, threads=threads).repeat, random_feeds(graph_of(network.onnx)))

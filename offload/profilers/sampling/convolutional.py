@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from offload.profilers.sampling.dense import classifier, pointwise_classifier
 from offload.profilers.sampling.draws import activation, log_integer, pick
@@ -198,7 +198,9 @@ def _excite(net: ImageNetwork, x: Value) -> Value:
     squeezed = net.convolution(squeezed, max(4, c // int(pick(net.generator, {4: 40, 16: 30, 24: 30}))))
     squeezed = net.act(squeezed)
     squeezed = net.convolution(squeezed, c)
-    gate = net.builder.add(str(pick(net.generator, {"Sigmoid": 80, "HardSigmoid": 20})), [squeezed], squeezed.shape)
+    op = str(pick(net.generator, {"Sigmoid": 80, "HardSigmoid": 20}))
+    slope = {"alpha": 1 / 6} if op == "HardSigmoid" else {}  # MobileNetV3's and torch's, not ONNX's
+    gate = net.builder.add(op, [squeezed], squeezed.shape, **slope)
     return net.builder.add("Mul", [gate, x] if net.chance(0.5) else [x, gate], x.shape)
 
 
@@ -302,7 +304,7 @@ def _hourglass(net: ImageNetwork, x: Value) -> Value:
 
         scales = net.builder.constant(array([1, 1, 2, 2], float32))
         how = "asymmetric" if way == "nearest" else "half_pixel"
-        rounding = {"nearest_mode": "floor"} if way == "nearest" else {}
+        rounding: dict[str, Any] = {"nearest_mode": "floor"} if way == "nearest" else {}
         y = net.builder.add(
             "Resize", [y, None, scales], (n, c, h, w), mode=way, coordinate_transformation_mode=how, **rounding
         )

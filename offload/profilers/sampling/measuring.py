@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from offload.artifacts.profile import Precision
 from offload.errors import OffloadError
 from offload.models.executed import TimedNetwork, executed_kernels
 from offload.models.onnx_graph import graph_of, infer_types
@@ -18,14 +20,12 @@ from offload.models.operators import kind_of
 from offload.profilers.kernels import KernelTimer
 from offload.profilers.layers import random_feeds
 from offload.profilers.reference import ReferenceKernel
-from offload.profilers.rests import PAUSE_S
 from offload.profilers.sampling.networks import MOST_NETWORKS, SampledNetwork, sampled_network
+from offload.profilers.sampling.rounds import timed_rounds
 from offload.progress import Progress
+from offload.runtimes.base import Runtime
 from offload.runtimes.onnxruntime import OnnxRuntime
-
-_ROUNDS_S = 0.3
-"""What the rounds of one network take at least, within the number of rounds."""
-_FEWEST_ROUNDS, _MOST_ROUNDS = 4, 8
+from offload.runtimes.torch import TorchRuntime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +53,12 @@ def _append(path: Path, line: _Line) -> None:
     text = TypeAdapter(_Line).dump_json(line).decode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(text + "\n")
+        with path.open("a+b") as stream:
+            if stream.tell():
+                stream.seek(-1, os.SEEK_END)
+                if stream.read() != b"\n":  # a line that was cut off spoils no other
+                    stream.write(b"\n")
+            stream.write(text.encode() + b"\n")
     except OSError as error:
         raise OffloadError(
             f"cannot write {path}: {error.strerror}", hint="set OFFLOAD_HOME to a folder you can write to"
@@ -62,7 +66,13 @@ def _append(path: Path, line: _Line) -> None:
 
 
 def measure_networks(
-    runtime: OnnxRuntime, *, threads: int, budget_s: float, checkpoint: Path, progress: Progress
+    runtime: Runtime,
+    *,
+    threads: int,
+    budget_s: float,
+    checkpoint: Path,
+    progress: Progress,
+    precision: Precision = "fp32",
 ) -> Iterator[TimedNetwork]:
     """Networks measured before, as the checkpoint has them, then others until the budget is spent.
 
@@ -74,6 +84,7 @@ def measure_networks(
         budget_s: Seconds of measuring, all sessions together.
         checkpoint: A file of one JSON document a line; made when it is not there.
         progress: Told of the seconds spent, and of how many kernels of each kind were timed.
+        precision: Of weights and tensors; other than fp32 on torch only.
 
     Raises:
         OffloadError: the checkpoint cannot be written.
@@ -97,7 +108,7 @@ def measure_networks(
             return
         started = time.perf_counter()
         try:
-            network = measure_network(sampled_network(number), runtime, threads=threads)
+            network = measure_network(sampled_network(number), runtime, threads=threads, precision=precision)
         except OffloadError as refusal:  # one operator that a version of the runtime lacks is no reason to end
             progress.note(f"network {number} left out: {refusal.message}")
             continue
@@ -119,12 +130,24 @@ def _counted(kinds: Counter[str]) -> str:
     return ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
 
 
-def measure_network(network: SampledNetwork, runtime: OnnxRuntime, *, threads: int) -> TimedNetwork:
-    """Time a network, with and without the profiler, in interleaved rounds, each run after a rest.
+def measure_network(
+    network: SampledNetwork, runtime: Runtime, *, threads: int, precision: Precision = "fp32"
+) -> TimedNetwork:
+    """Time a network, with and without what tells of its kernels, in interleaved rounds, each run after a rest.
 
     Raises:
         OffloadError: the runtime refuses the network.
     """
+    if isinstance(runtime, TorchRuntime):
+        from offload.profilers.sampling.torch_measuring import measure_torch_network
+
+        return measure_torch_network(network, runtime, threads=threads, precision=precision)
+    if isinstance(runtime, OnnxRuntime):
+        return _measure_onnx_network(network, runtime, threads=threads)
+    raise OffloadError(f"costs cannot be fitted on {runtime.name}", hint="fit with --runtime onnxruntime or torch")
+
+
+def _measure_onnx_network(network: SampledNetwork, runtime: OnnxRuntime, *, threads: int) -> TimedNetwork:
     import onnx
 
     graph = graph_of(network.onnx)
@@ -137,28 +160,13 @@ def measure_network(network: SampledNetwork, runtime: OnnxRuntime, *, threads: i
         plain = runtime.load_onnx(network.onnx, threads=threads)
         plain.run(feeds)
         timer.run(feeds)
-        references: list[float] = []
-        wholes: list[float] = []
-        runs: list[int] = []
-        started = time.perf_counter()
-        while len(wholes) < _MOST_ROUNDS:
-            if len(wholes) >= _FEWEST_ROUNDS and time.perf_counter() - started > _ROUNDS_S:
-                break
-            references.append(reference.time_once())
-            plain.run(feeds)
-            time.sleep(PAUSE_S)
-            begun = time.perf_counter()
-            plain.run(feeds)
-            wholes.append(time.perf_counter() - begun)
-            timer.run(feeds)
-            time.sleep(PAUSE_S)
-            runs.append(timer.run(feeds))
+        rounds = timed_rounds(lambda: plain.run(feeds), lambda: timer.run(feeds), reference)
         samples = timer.finish(kernel.name for kernel in kernels)
     return TimedNetwork(
         number=network.number,
         style=network.style,
-        reference_s=sorted(references)[len(references) // 2],
-        whole_s=tuple(wholes),
+        reference_s=rounds.reference_s,
+        whole_s=rounds.whole_s,
         kernels=kernels,
-        kernel_s=tuple(tuple(samples[kernel.name][run] for run in runs) for kernel in kernels),
+        kernel_s=tuple(tuple(samples[kernel.name][run] for run in rounds.runs) for kernel in kernels),
     )

@@ -1,0 +1,146 @@
+"""The random networks as torch modules: they compute what ONNX Runtime computes of the document."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from offload.errors import OffloadError
+from offload.models.onnx_graph import graph_of
+from offload.profilers.sampling.draws import activation
+from offload.profilers.sampling.networks import SampledNetwork, sampled_network
+from offload.profilers.sampling.onnx_builder import OnnxBuilder
+from offload.profilers.sampling.torch_networks import _TRANSLATIONS, torch_model, torch_module
+from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.runtimes.torch import TorchRuntime
+
+NUMBERS: Mapping[str, Sequence[int]] = {
+    "image": (0, 2, 13, 18, 28, 40, 48, 51, 63, 71),
+    "dense": (29, 53, 61, 69, 189),
+    "transformer": (1, 21, 33, 65),
+    "recurrent": (9, 46, 49, 73, 241),
+    "speech": (22, 25, 41, 54),
+    "local": (166, 185, 249),
+}
+"""Small ones of each style, which hold every operator that there is."""
+TOLERANCE = 2e-4
+"""Relative to the largest output."""
+
+
+@cache
+def small_networks() -> Sequence[SampledNetwork]:
+    found = [sampled_network(number) for numbers in NUMBERS.values() for number in numbers]
+    assert [network.style for network in found] == [style for style, numbers in NUMBERS.items() for _ in numbers]
+    return found
+
+
+def feeds_of(network: SampledNetwork) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(network.number)
+    graph = graph_of(network.onnx)
+    tensors = [graph.tensor_by_name[name] for name in graph.inputs]
+    return {
+        tensor.name: generator.integers(60, size=tensor.shape)
+        if tensor.dtype == "int64"
+        else generator.standard_normal(tensor.shape, dtype=np.float32)
+        for tensor in tensors
+    }
+
+
+def check_alike(expected: np.ndarray, found: np.ndarray, what: object) -> None:
+    assert found.shape == expected.shape, what
+    assert found.dtype == expected.dtype, what
+    if expected.dtype.kind == "i":  # the likeliest of two that are almost as likely may be either
+        assert (found == expected).mean() > 0.9, what
+        return
+    scale = float(np.abs(expected).max())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE * scale, err_msg=str(what))
+
+
+@pytest.mark.parametrize("style", NUMBERS)
+@pytest.mark.parametrize("as_torch_networks_are", [False, True])
+def test_modules_compute_what_the_document_says(style: str, as_torch_networks_are: bool) -> None:
+    for network in small_networks():
+        if network.style != style:
+            continue
+        feeds = feeds_of(network)
+        expected = OnnxRuntime().load_onnx(network.onnx, threads=1).run(feeds)
+        module = torch_module(
+            network.onnx, batch_norms=as_torch_networks_are, fused_attention=as_torch_networks_are
+        ).eval()
+        with torch.inference_mode():
+            found = module(*(torch.from_numpy(feeds[name]) for name in module.inputs))
+        assert len(found) == len(expected)
+        for (name, values), made in zip(expected.items(), found, strict=True):
+            check_alike(values, made.numpy(), (network.number, name))
+
+
+def test_the_program_that_is_measured_computes_the_same() -> None:
+    chosen = {network.style: network for network in small_networks()}
+    for network in chosen.values():
+        feeds = feeds_of(network)
+        model = torch_model(network)
+        found = TorchRuntime().load(model.whole, threads=1).run(feeds)
+        expected = OnnxRuntime().load_onnx(network.onnx, threads=1).run(feeds)
+        for values, made in zip(expected.values(), found.values(), strict=True):
+            check_alike(values, made, network.number)
+
+
+def test_every_operator_of_the_random_networks_is_known() -> None:
+    used = {node.op_type for network in small_networks() for node in onnx.load_from_string(network.onnx).graph.node}
+    assert used <= set(_TRANSLATIONS)
+    assert set(_TRANSLATIONS) - used == {"Linear", "Attention", "Swish"}, "which are joined of others"
+
+
+def test_operators_are_called_as_torch_networks_call_them() -> None:
+    called: Counter[str] = Counter()
+    for network in small_networks():
+        if network.number in (2, 13, 18, 21, 33, 46):
+            called.update(layer.op for layer in torch_model(network).graph.layers)
+    wanted = {"conv2d", "linear", "scaled_dot_product_attention", "layer_norm", "embedding", "cat"}
+    assert wanted <= set(called), wanted - set(called)
+    assert any("batch_norm" in name for name in called)
+    assert {"lstm", "gru", "rnn_tanh"} & set(called)
+    assert called["matmul"] == 0
+
+
+def test_what_torch_has_one_call_for_is_one_call() -> None:
+    generator = np.random.default_rng(0)
+    builder = OnnxBuilder(generator)
+    x = builder.input((3, 8))
+    product = builder.add("MatMul", [x, builder.weight((8, 5))], (3, 5))
+    x = builder.add("Add", [product, builder.weight((5,))], (3, 5))
+    activation(builder, generator, x, "Swish")
+    model = torch_model(SampledNetwork(number=1, style="dense", onnx=builder.finish()))
+    assert [layer.op for layer in model.graph.layers] == ["linear", "silu"]
+
+
+def test_some_transformers_call_attention_as_products_around_a_softmax() -> None:
+    network = replace(next(one for one in small_networks() if one.style == "transformer"), number=4)
+    ops = [layer.op for layer in torch_model(network).graph.layers]
+    assert ops.count("matmul") == 2 * ops.count("softmax") > 0
+    assert "scaled_dot_product_attention" not in ops
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp16", "float16"), ("bf16", "bfloat16")])
+def test_half_precision_casts_weights_and_tensors(precision: str, dtype: str) -> None:
+    network = next(one for one in small_networks() if one.style == "dense")
+    model = torch_model(network, precision=precision)  # type: ignore[arg-type]
+    assert {model.graph.tensor_by_name[name].dtype for name in model.graph.inputs} == {dtype}
+    assert model.precision == precision
+    assert {str(weight.dtype) for weight in model.program.weights.values()} == {f"torch.{dtype}"}
+
+
+def test_an_unknown_operator_is_named() -> None:
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Mish", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    document = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]).SerializeToString()
+    with pytest.raises(OffloadError, match="operator Mish"):
+        torch_module(document)
