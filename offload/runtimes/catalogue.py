@@ -24,6 +24,7 @@ def choose_runtime(
     channels_last: bool,
     compiled: bool,
     onnx_file: bool,
+    present: bool = True,
 ) -> Runtime:
     """The runtime for what a user asks for; it is known to have the device.
 
@@ -35,6 +36,7 @@ def choose_runtime(
         channels_last: Only torch does that.
         compiled: Only torch does that.
         onnx_file: Whether the model is an ONNX file, which torch cannot run.
+        present: Whether anything is to be run; what is only predicted may be about a device that is elsewhere.
 
     Raises:
         UsageError: the wishes contradict each other.
@@ -51,7 +53,7 @@ def choose_runtime(
             f"{only_torch or '--runtime torch'}: the torch runtime needs a torch module, not an ONNX file",
             hint="leave it out, or name the module as package.module:callable",
         )
-    if device != "cpu" and not _has_gpu():
+    if present and device != "cpu" and not _has_gpu():
         raise OffloadError(
             f"--device {device}: this machine has no NVIDIA GPU, or its driver does not answer",
             hint="use --device cpu",
@@ -59,7 +61,8 @@ def choose_runtime(
     if name is None:
         name = "onnxruntime" if onnx_file or (device == "cpu" and not only_torch) else "torch"
     if name == "torch":
-        torch_device(device)
+        if present:
+            torch_device(device)
         return TorchRuntime(device=device, channels_last=channels_last, compiled=compiled)
     return OnnxRuntime(device="cuda:0" if device == "cuda" else device)
 

@@ -38,13 +38,13 @@ class TorchRuntime:
         return "torch"
 
     def identity(self, *, threads: int) -> RuntimeIdentity:
-        """See `Runtime.identity`."""
+        """See `Runtime.identity`; the device need not be here."""
         import torch
 
         return RuntimeIdentity(
             name=self.name,
             version=torch.__version__,
-            device=str(torch_device(self.device)),
+            device="cuda:0" if self.device == "cuda" else self.device,
             threads=threads,
             channels_last=self.channels_last,
             compiled=self.compiled,
