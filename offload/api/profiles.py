@@ -209,7 +209,13 @@ def _by_costs(request: ProfileRequest, costs: Costs, workspace: Workspace, progr
     from offload.predictors.costs import check_costs, predicted_profile
     from offload.profilers.instruments import executed_blocks
 
-    runtime = _runtime(request)
+    for option, asked in (("--channels-last", request.channels_last), ("--compile", request.compiled)):
+        if asked:
+            raise UsageError(
+                f"{option} does not go with --predict: costs are of models that run as they are",
+                hint="leave it out, or profile the model itself",
+            )
+    runtime = _runtime(request, present=False)
     threads = chosen_threads(costs.runtime.threads if request.threads is None else request.threads)
     check_costs(costs, runtime.identity(threads=threads), request.dtype)  # before a model is loaded
     model, identity = _loaded(request, runtime, workspace, progress)
@@ -260,7 +266,7 @@ def _check_remote(request: ProfileRequest) -> None:
             )
 
 
-def _runtime(request: ProfileRequest) -> Runtime:
+def _runtime(request: ProfileRequest, *, present: bool = True) -> Runtime:
     from offload.runtimes.catalogue import choose_runtime
 
     return choose_runtime(
@@ -270,6 +276,7 @@ def _runtime(request: ProfileRequest) -> Runtime:
         channels_last=request.channels_last,
         compiled=request.compiled,
         onnx_file=Path(request.model).suffix == ".onnx",
+        present=present,
     )
 
 
