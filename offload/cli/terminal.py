@@ -108,7 +108,7 @@ class ConsoleProgress:
     def detail(self, words: str) -> None:
         """What the current task has done so far; drawn behind the bar, as far as there is room."""
         if self._bar is not None:
-            room = max(1, shutil.get_terminal_size().columns - _BESIDE_DETAIL)
+            room = max(1, self._bar.console.width - _BESIDE_DETAIL)
             shown = words if len(words) <= room else words[: room - 1] + "…"
             self._bar.update(self._bar.task_ids[0], detail=shown)
 
