@@ -291,10 +291,10 @@ def _predicting(profile: Profile) -> Section:
     ]
     if fitted is not None and fitted.power_source is not None and profile.power_w is None:
         rows.append(("power of each kind, modelled", f"from what {fitted.power_source} read of whole networks"))
-    lines = ["nothing was run"]
+    lines = ["the model was not run"]
     if fitted is not None:
         lines = [
-            f"nothing was run: from costs fitted {fitted.created_at} on {fitted.networks} random networks, "
+            f"the model was not run: from costs fitted {fitted.created_at[:10]} on {fitted.networks} random networks, "
             f"{profile.runtime.name} {fitted.runtime_version}, {fitted.processor}"
         ]
     return Section(title="How it was predicted", columns=("", "value"), rows=tuple(rows), lines=tuple(lines))

@@ -86,7 +86,7 @@ def _assumed_warnings(profile: Profile) -> tuple[str, ...]:
 
 
 def _predicted_warnings(profile: Profile) -> tuple[str, ...]:
-    found = ["predicted from fitted costs, nothing was run: `offload profile` without --predict measures"]
+    found = ["predicted from fitted costs, the model was not run: `offload profile` without --predict measures"]
     unknown, beyond = profile.unknown_share, profile.beyond_share
     if unknown:
         kinds = dict.fromkeys(

@@ -184,7 +184,7 @@ def test_the_report_says_predicted_and_labels_the_interval() -> None:
     assert "95 % interval" not in text
     assert "channels in, height" in text
     assert "66.7 % of the time is in layers larger or smaller than any that was sampled" in text
-    assert "nothing was run" in text
+    assert "the model was not run" in text
     for nonsense in ("load average", "dividing the model costs", "raw layer sum", "disturbed"):
         assert nonsense not in text
     measured = render(synthetic.profile(), "table", width=200)
