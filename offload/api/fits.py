@@ -94,7 +94,11 @@ def fit(request: FitRequest, *, workspace: Workspace, progress: Progress | None 
             progress.note(f"{too_few}: the same command goes on where it stopped")
             raise KeyboardInterrupt
         raise OffloadError(too_few, hint="the same command goes on where it stopped; give it a larger --budget")
-    fitted = fit_costs(networks, progress)
+    try:
+        fitted = fit_costs(networks, progress)
+    except KeyboardInterrupt:
+        progress.note(f"{len(networks)} networks are kept: the same command goes on where it stopped")
+        raise
     costs = Costs.create(
         runtime=identity,
         precision="fp32",

@@ -16,6 +16,7 @@ from offload.artifacts.plan import Plan
 from offload.artifacts.profile import Profile
 from offload.artifacts.workspace import Workspace, write_artifact
 from offload.models.executed import TimedNetwork
+from offload.predictors import fitting
 from offload.profilers.sampling import measuring, networks
 from offload.profilers.sampling.networks import SampledNetwork, sampled_network
 from offload.runtimes.onnxruntime import OnnxRuntime
@@ -295,6 +296,20 @@ def test_an_interrupt_fits_what_there_is_and_the_same_command_goes_on(
     assert (saved[1].stopped, saved[1].networks) == ("all networks", 40)
     quick(3)
     assert "3 networks were measured, a fit needs 20" in run(*fit, "--restart").err
+
+
+def test_an_interrupt_while_fitting_keeps_the_networks(
+    run: Run, quick: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    quick(-1)
+    monkeypatch.setattr(fitting, "fit_costs", press)
+    outcome = run("fit", "--threads", "1", "--meter", "none")
+    assert outcome.code == 130
+    assert "40 networks are kept: the same command goes on where it stopped" in outcome.err
+    assert "beside 40 that were measured before" in run("fit", "--threads", "1", "--dry-run").out
 
 
 def test_other_settings_have_networks_of_their_own(run: Run, quick: Callable[[int], None]) -> None:
