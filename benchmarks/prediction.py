@@ -4,7 +4,9 @@ Costs are fitted on this machine for each number of threads (`offload fit`; rand
 Then each model is profiled and predicted. Beside the fitted costs stand three baselines, fitted on the same random
 networks: time linear in FLOPs, one roofline for all kernels (operations, bytes, weights, launch; non-negative), and
 Neurosurgeon's regressions for each kind of kernel. Measured profiles are made in two passes, before and after the fit,
-so that a machine whose speed moves is seen in both.
+and both count: a machine's speed moves. Predictions are for the speed that the machine's reference kernel had in the
+rounds of the profile that they stand beside, as `offload profile --predict` takes the speed of the moment; the same
+without knowing it stands below.
 
 The split regret: how much longer a request takes, by the measured profiles, under the cut that is chosen from predicted
 profiles than under the cut chosen from the measured ones. The device is the one-thread machine, as it is and slowed
@@ -58,18 +60,21 @@ from tests.light_models import LIGHT_MODELS, light_model_path
 RATES_MBPS = (1, 5, 20, 100, 450)
 SLOWDOWNS = (1.0, 8.0)
 RTT_S = 0.004
+PASSES = 2
 LONG_S = 50e-6
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One model at one number of threads."""
+    """One model in one pass."""
 
     model: str
-    threads: int
     measured: Profile
     predicted: Profile
+    """For the speed that the machine had while it was measured, as its reference kernel tells it."""
+    blind: float
+    """Seconds of the whole, predicted without knowing that."""
     baselines: Mapping[str, float]
     """Seconds of the whole by each baseline."""
 
@@ -123,28 +128,6 @@ class Bench:
             workspace=self.workspace, progress=NullProgress(),
         )  # fmt: skip
         return executed_blocks(loaded, runtime, threads=threads)
-
-
-def both_passes(first: Profile, second: Profile) -> Profile:
-    """The first profile with the rounds of both: only its whole and its groups are used."""
-    if [group.layers for group in first.groups] != [group.layers for group in second.groups]:
-        return first
-    rounds = len(first.whole_s)
-    groups = tuple(
-        type(one)(layers=one.layers, kernels=one.kernels, samples_s=one.samples_s + other.samples_s)
-        for one, other in zip(first.groups, second.groups, strict=True)
-    )
-    return first.model_copy(
-        update={
-            "whole_s": first.whole_s + second.whole_s,
-            "profiled_s": first.profiled_s + second.profiled_s,
-            "reference_s": first.reference_s + second.reference_s,
-            "waited_s": first.waited_s + second.waited_s,
-            "takes": first.takes + tuple(take + 1000 for take in second.takes),
-            "dirty_rounds": first.dirty_rounds + tuple(rounds + index for index in second.dirty_rounds),
-            "groups": groups,
-        }
-    )
 
 
 Baseline = Callable[[Sequence[Kernel]], float]
@@ -228,7 +211,7 @@ def shares(errors: Sequence[float]) -> str:
 
 
 def show(threads: int, results: Sequence[Result], costs: Costs) -> None:
-    """The tables of one number of threads."""
+    """The tables of one number of threads; the results of a model stand one after the other."""
     print(f"\n### {threads} thread{'s' if threads > 1 else ''}\n")
     print(f"Fitted on {costs.networks} random networks measured in {format_duration(costs.measuring_s)}.\n")
     names = list(results[0].baselines)
@@ -237,20 +220,27 @@ def show(threads: int, results: Sequence[Result], costs: Costs) -> None:
     for one in results:
         measured, predicted = one.measured.whole.value, one.predicted.whole
         others = [f"{one.baselines[name] / measured - 1:+.0%}" for name in names]
-        holds = "yes" if predicted.low <= measured <= predicted.high else "no"
         print(
             f"| {one.model} | {format_duration(measured)} | {format_duration(predicted.value)} | {one.error:+.1%} | "
-            f"{format_duration(predicted.low)} – {format_duration(predicted.high)} | {holds} | {' | '.join(others)} |"
+            f"{format_duration(predicted.low)} – {format_duration(predicted.high)} | {'yes' if held(one) else 'no'} | "
+            f"{' | '.join(others)} |"
         )
     print("\n| | within ±5 % | ±10 % | ±20 % | RMSPE |\n|---|---|---|---|---|")
     print(f"| fitted costs | {shares([one.error for one in results])} |")
+    blind = [one.blind / one.measured.whole.value - 1 for one in results]
+    print(f"| the same, not told how fast the machine was | {shares(blind)} |")
     for name in names:
         print(f"| {name} | {shares([one.baselines[name] / one.measured.whole.value - 1 for one in results])} |")
     inside, count = (sum(pair) for pair in zip(*(covered(one) for one in results), strict=True))
     errors = [error for one in results for error in layer_errors(one)]
-    held = sum(one.predicted.whole.low <= one.measured.whole.value <= one.predicted.whole.high for one in results)
     print(f"\nlayers of 50 µs and more: {count}, median error {statistics.median(errors):.1%}, ", end="")
-    print(f"{inside / count:.1%} in their 90 % intervals; models in theirs: {held} of {len(results)}")
+    print(f"{inside / count:.1%} in their 90 % intervals; models in theirs: {sum(map(held, results))}", end="")
+    print(f" of {len(results)}")
+
+
+def held(result: Result) -> bool:
+    """Whether the measured whole lies in the predicted interval."""
+    return result.predicted.whole.low <= result.measured.whole.value <= result.predicted.whole.high
 
 
 def main() -> None:
@@ -274,7 +264,7 @@ def main() -> None:
         bench.costs(threads)
     for threads in reversed(arguments.threads):
         for model in models:
-            bench.measured(model, threads, 1)
+            bench.measured(model, threads, PASSES - 1)
             print(f"{threads} threads, {model}: measured again", file=sys.stderr, flush=True)
     print(f"{datetime.now(UTC):%Y-%m-%d}, {environment.processor}, {environment.logical_cores} cores, ", end="")
     print(f"{platform.system()}, onnxruntime {environment.packages['onnxruntime']}")
@@ -284,22 +274,21 @@ def main() -> None:
         predictors = baselines(costs, bench.networks(threads))
         results = by_threads.setdefault(threads, [])
         for model in models:
-            measured = both_passes(bench.measured(model, threads, 0), bench.measured(model, threads, 1))
             blocks = bench.blocks(model, threads)
             kernels = [kernel for block in blocks for kernel in block.kernels]
-            predicted = predicted_profile(measured.graph, measured.model, measured.runtime, costs, blocks)
-            if [group.layers for group in measured.groups] != [group.layers for group in predicted.groups]:
-                print(f"{model}: the runtime divided it in another way this time", file=sys.stderr)
-                continue
-            results.append(
-                Result(
-                    model=model,
-                    threads=threads,
-                    measured=measured,
-                    predicted=predicted,
-                    baselines={name: each(kernels) for name, each in predictors.items()},
+            others = {name: each(kernels) for name, each in predictors.items()}
+            for number in range(PASSES):
+                measured = bench.measured(model, threads, number)
+                about = measured.graph, measured.model, measured.runtime, costs, blocks
+                speed = [measured.reference_s[index] for index in measured.clean_rounds]
+                predicted = predicted_profile(*about, reference_s=speed)
+                if [group.layers for group in measured.groups] != [group.layers for group in predicted.groups]:
+                    print(f"{model}: the runtime divided it in another way this time", file=sys.stderr)
+                    continue
+                blind = predicted_profile(*about).whole.value
+                results.append(
+                    Result(model=model, measured=measured, predicted=predicted, blind=blind, baselines=others)
                 )
-            )
         show(threads, results, costs)
     if len(by_threads) == 2:
         show_regrets(*by_threads.values())
@@ -307,12 +296,14 @@ def main() -> None:
 
 def show_regrets(devices: Sequence[Result], servers: Sequence[Result]) -> None:
     """The split regret of every model, bandwidth and device."""
-    there = {one.model: one for one in servers}
+    there: dict[str, list[Result]] = {}
+    for one in servers:
+        there.setdefault(one.model, []).append(one)
     found = []
     for one in devices:
-        other = there.get(one.model)
-        if other is None:
+        if not there.get(one.model):
             continue
+        other = there[one.model].pop(0)
         for slowdown in SLOWDOWNS:
             for rate in RATES_MBPS:
                 sides = (one.measured, one.predicted), (other.measured, other.predicted)

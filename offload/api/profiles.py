@@ -13,7 +13,7 @@ from offload.api.powers import check_powers, chosen_meter
 from offload.artifacts.base import kind_of
 from offload.artifacts.profile import ModelIdentity, Precision, Profile
 from offload.artifacts.workspace import Workspace
-from offload.environment import chosen_threads
+from offload.environment import chosen_threads, processor
 from offload.errors import OffloadError, UsageError
 from offload.progress import NullProgress, Progress
 
@@ -208,6 +208,7 @@ def _by_preset(request: ProfileRequest, preset: Preset, workspace: Workspace, pr
 def _by_costs(request: ProfileRequest, costs: Costs, workspace: Workspace, progress: Progress) -> Profile:
     from offload.predictors.costs import check_costs, predicted_profile
     from offload.profilers.instruments import executed_blocks
+    from offload.profilers.reference import reference_now
 
     for option, asked in (("--channels-last", request.channels_last), ("--compile", request.compiled)):
         if asked:
@@ -220,7 +221,15 @@ def _by_costs(request: ProfileRequest, costs: Costs, workspace: Workspace, progr
     check_costs(costs, runtime.identity(threads=threads), request.dtype)  # before a model is loaded
     model, identity = _loaded(request, runtime, workspace, progress)
     blocks = executed_blocks(model, runtime, threads=threads)
-    found = predicted_profile(model.graph, identity, runtime.identity(threads=threads), costs, blocks)
+    here = costs.environment.processor == processor() and runtime.device == "cpu"
+    found = predicted_profile(
+        model.graph,
+        identity,
+        runtime.identity(threads=threads),
+        costs,
+        blocks,
+        reference_s=reference_now(runtime, threads=threads) if here else (),
+    )
     powers = {"power_w": request.power_w, "idle_power_w": request.idle_power_w}
     return found.model_copy(update={name: watts for name, watts in powers.items() if watts is not None})
 

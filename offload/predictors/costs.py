@@ -17,6 +17,7 @@ from offload.predictors.families import predict_family
 from offload.predictors.features import (
     FEATURES,
     TERMS,
+    Surroundings,
     family_of,
     feature_matrix,
     is_free,
@@ -96,13 +97,24 @@ def _check_readable(costs: Costs) -> None:
         )
 
 
-def predict_kernels(costs: Costs, kernels: Sequence[Kernel]) -> list[PredictedKernel]:
-    """What the kernels of one model take, in their order."""
+def predict_kernels(
+    costs: Costs, kernels: Sequence[Kernel], *, reference_s: float | None = None
+) -> list[PredictedKernel]:
+    """What the kernels of one model take, in their order.
+
+    Args:
+        costs: Fitted on the device.
+        kernels: All that the model executes.
+        reference_s: What the reference kernel takes there now; None for what it took at the median while fitting.
+    """
     import numpy as np
 
     if not kernels:
         return []
-    matrix = feature_matrix(kernels, [touched_bytes(kernels)] * len(kernels))
+    if reference_s is None:
+        reference_s = float(np.median(costs.reference_s))
+    among = Surroundings(model_bytes=touched_bytes(kernels), reference_s=reference_s)
+    matrix = feature_matrix(kernels, [among] * len(kernels))
     roofline = np.array([terms(kernel) for kernel in kernels])
     variables = [paper_variables(kernel) for kernel in kernels]
     families = [family_of(kernel) for kernel in kernels]
@@ -151,6 +163,8 @@ def predicted_profile(
     runtime: RuntimeIdentity,
     costs: Costs,
     blocks: Sequence[ExecutedBlock],
+    *,
+    reference_s: Sequence[float] = (),
 ) -> Profile:
     """The profile of a model as fitted costs tell it.
 
@@ -160,16 +174,18 @@ def predicted_profile(
         runtime: What would run it; see `check_costs`.
         costs: Fitted on the device it is about.
         blocks: What the runtime would execute.
+        reference_s: The reference kernel timed on the device now, if it is at hand: how fast it is just then.
 
     Raises:
         UsageError: the costs are of another device, runtime, thread count or precision.
         OffloadError: too much of the time is in kinds that were never sampled.
     """
     import math
+    from statistics import median
 
     check_costs(costs, runtime, model.precision)
     kernels = [kernel for block in blocks for kernel in block.kernels]
-    predicted = predict_kernels(costs, kernels)
+    predicted = predict_kernels(costs, kernels, reference_s=median(reference_s) if reference_s else None)
     _refuse_unknown(predicted)
     call = costs.call
     kernels_s = sum(one.seconds for one in predicted)
@@ -213,7 +229,7 @@ def predicted_profile(
         whole_s=whole,
         profiled_s=whole,
         groups=tuple(groups),
-        reference_s=(),
+        reference_s=tuple(reference_s),
         stopped="not measured",
         shared_error=costs.shared_error,
         fitted_costs=FittedCosts(

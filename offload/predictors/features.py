@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from offload.models.executed import Kernel
@@ -17,26 +18,32 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_FREE = frozenset("Reshape Flatten Squeeze Unsqueeze Identity Dropout Shape Size Constant".split())
+_FREE = frozenset(["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Shape", "Size", "Constant"])
 _ACTIVATIONS = ("", "Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Swish", "Elu")
 _OPERATORS = (
-    "Add Sub Mul Div Max Min Sum Mean Pow Sqrt Where Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid HardSwish Swish Tanh "
-    "Elu Softplus Gelu Erf Selu MaxPool AveragePool GlobalAveragePool GlobalMaxPool ReduceMean ReduceSum LRN "
-    "LayerNormalization BatchNormalization InstanceNormalization Softmax ArgMax LSTM GRU RNN Gemm MatMul Attention "
-    "Concat Transpose Split Slice Gather Pad Expand Resize Conv ConvTranspose"
-).split()
+    "Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Pow", "Sqrt", "Where", "Relu", "LeakyRelu",
+    "PRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Swish", "Tanh", "Elu", "Softplus", "Gelu", "Erf",
+    "Selu", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceSum", "LRN",
+    "LayerNormalization", "BatchNormalization", "InstanceNormalization", "Softmax", "ArgMax", "LSTM", "GRU",
+    "RNN", "Gemm", "MatMul", "Attention", "Concat", "Transpose", "Split", "Slice", "Gather", "Pad", "Expand",
+    "Resize", "Conv", "ConvTranspose",
+)  # fmt: skip
+
+_WAYS = ("nchwc.ReorderInput", "nchwc.ReorderOutput", "nchwc.", "Fused", "aten.")
+"""How the runtime's own operators begin, where they run in another way than the standard's."""
 
 TERMS = ("operations", "moved bytes", "weight bytes", "launch")
 """What the roofline's trend adds up."""
 FEATURES = (
-    "operator", "runs as", "activation", "adds", "transposed", "batch", "height", "width", "channels in", "channels out",
-    "out height", "out width", "kernel height", "kernel width", "stride", "dilation", "groups", "item bytes",
-    "operations", "bytes in", "bytes out", "weight bytes", "intensity", "rows", "inner", "columns", "last axis",
-    "model's bytes",
+    "operator", "runs as", "activation", "adds", "transposed", "channels in modulo 16", "channels out modulo 16",
+    "places modulo 16", "last axis modulo 16", "reference kernel",
+    "batch", "height", "width", "channels in", "channels out", "out height", "out width", "kernel height",
+    "kernel width", "stride", "dilation", "groups", "item bytes", "operations", "bytes in", "bytes out",
+    "weight bytes", "intensity", "rows", "inner", "columns", "last axis", "model's bytes",
 )  # fmt: skip
 """Names of the features, in order; sizes are logarithms to base 2."""
-ORDINAL = frozenset(("operator", "runs as", "activation", "adds", "transposed"))
-"""Features that are codes, not sizes: no range is told of them."""
+ORDINAL = frozenset(FEATURES[:10])
+"""Features that are codes or the machine's state, not sizes: no range is told of them."""
 
 
 def family_of(kernel: Kernel) -> str:
@@ -57,12 +64,15 @@ def family_of(kernel: Kernel) -> str:
     if kind == "shape":
         if op in _FREE:
             return "shape free"
-        return {"Concat": "shape concat", "Transpose": "shape reorder" if "Reorder" in runs else "shape transpose"}.get(
-            op, "shape other"
-        )
+        return {"Concat": "shape concat", "Transpose": _reorder(runs) or "shape transpose"}.get(op, "shape other")
     if kind in ("norm", "recurrent"):
         return f"{kind} {op}"
     return kind
+
+
+def _reorder(runs: str) -> str | None:
+    """Into the blocked layout, or out of it."""
+    return {"nchwc.ReorderInput": "shape reorder in", "nchwc.ReorderOutput": "shape reorder out"}.get(runs)
 
 
 def kind_of_family(family: str) -> str:
@@ -106,12 +116,22 @@ def touched_bytes(kernels: Iterable[Kernel]) -> float:
     return sum(sum(_bytes(kernel)) for kernel in kernels if not is_free(kernel))
 
 
-def features(kernel: Kernel, model_bytes: float) -> tuple[float, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a kernel is executed among."""
+
+    model_bytes: float
+    """What all kernels of the model read and write in a run: how much of it a cache still holds."""
+    reference_s: float
+    """What the reference kernel takes meanwhile: how fast the machine is just then."""
+
+
+def features(kernel: Kernel, among: Surroundings) -> tuple[float, ...]:
     """The features, in the order of FEATURES.
 
     Args:
         kernel: What is executed.
-        model_bytes: What all kernels of the model read and write in a run: how much of it a cache still holds.
+        among: What it is executed among.
     """
     operation = kernel.operation
     attributes, first, result = operation.attributes, operation.shape(0), _result(operation)
@@ -122,7 +142,7 @@ def features(kernel: Kernel, model_bytes: float) -> tuple[float, ...]:
     window = tuple(attributes.get("kernel_shape") or (weights[2:] if operation.op in ("Conv", "ConvTranspose") else ()))
     window = (1, *window) if len(window) == 1 else tuple(window[:2]) or (1, 1)
     strides, dilations = attributes.get("strides") or (1,), attributes.get("dilations") or (1,)
-    rows, inner, columns = _product(operation)
+    rows, inner, columns = _extents(operation)
     added = sum(
         1 for index, shape in enumerate(operation.inputs) if shape is not None and not operation.is_constant(index)
     )
@@ -131,13 +151,15 @@ def features(kernel: Kernel, model_bytes: float) -> tuple[float, ...]:
         image[0], image[2], image[3], image[1], made[1], made[2], made[3], window[0], window[1], strides[-1],
         dilations[-1], int(attributes.get("group", 1)), kernel.item_bytes, flops, read, written, constant,
     )  # fmt: skip
-    more = (rows, inner, columns, result[-1] if result else 1, model_bytes)
+    more = (rows, inner, columns, result[-1] if result else 1, among.model_bytes)
     return (
         float(_code(operation.op, _OPERATORS)),
-        float(kernel.runs.startswith("nchwc.") + 2 * kernel.runs.startswith("Fused")),
+        float(next((code for code, start in enumerate(_WAYS, 1) if kernel.runs.startswith(start)), 0)),
         float(_code(activation, _ACTIVATIONS)),
         float(added),
         float(bool(attributes.get("transA")) + 2 * bool(attributes.get("transB"))),
+        *(float(size % 16) for size in (image[1], made[1], image[2] * image[3], result[-1] if result else 0)),
+        math.log2(among.reference_s),
         *(math.log2(1 + float(size)) for size in sizes),
         math.log2((flops + 1) / (read + written + constant + 1)),
         *(math.log2(1 + float(size)) for size in more),
@@ -158,15 +180,42 @@ def _as_image(shape: Shape) -> tuple[int, int, int, int]:
     return math.prod(padded[:-3]), padded[-3], padded[-2], padded[-1]
 
 
-def _product(operation: Operation) -> tuple[int, int, int]:
-    """Rows, inner size and columns of a matrix product; steps and sizes of a recurrent layer; ones for others."""
-    result = _result(operation)
-    if kind_of(operation) == "recurrent" and len(operation.shape(2)) == 3:
-        return operation.shape(0)[0], operation.shape(0)[-1], math.prod(operation.shape(2)[:2])
-    if operation.op not in ("Gemm", "MatMul") or not result or not operation.shape(0):
+def _extents(operation: Operation) -> tuple[int, int, int]:
+    """Three sizes that say how an operator walks through memory, ones for those that just go ahead.
+
+    Matrix products: rows, inner size, columns. Recurrent layers: steps, features, gates. Transposes: blocks that stay
+    together, their size, and the distance between two that come to lie side by side. What divides or joins along an
+    axis: the pieces, what lies inside the axis, the axis. Broadcasts: the smaller operand's size, and how often each of
+    its elements is used in a row.
+    """
+    result, first = _result(operation), operation.shape(0)
+    if not result or not first:
         return 1, 1, 1
-    inner = operation.shape(0)[0 if operation.attributes.get("transA") else -1]
-    return math.prod(result[:-1]), inner, result[-1]
+    op, attributes = operation.op, operation.attributes
+    if kind_of(operation) == "recurrent" and len(operation.shape(2)) == 3:
+        return first[0], first[-1], math.prod(operation.shape(2)[:2])
+    if op in ("Gemm", "MatMul"):
+        return math.prod(result[:-1]), first[0 if attributes.get("transA") else -1], result[-1]
+    if op == "Transpose" and attributes.get("perm"):
+        perm = list(attributes["perm"])
+        kept = len(perm)
+        while kept and perm[kept - 1] == kept - 1:
+            kept -= 1
+        block = math.prod(first[kept:])
+        return math.prod(first) // max(block, 1), block, math.prod(first[perm[kept - 1] + 1 :]) if kept else 1
+    if op in ("Concat", "Split", "Gather", "Slice"):
+        shape = result if op == "Concat" else first
+        axis = int(attributes.get("axis", 0)) % len(shape)
+        return math.prod(shape[:axis]), math.prod(shape[axis + 1 :]), shape[axis]
+    smallest = min((shape for shape in operation.inputs if shape is not None), key=math.prod)
+    if kind_of(operation) in ("elementwise", "activation") and math.prod(smallest) < math.prod(result):
+        span = 1
+        for size, own in zip(reversed(result), reversed((1,) * (len(result) - len(smallest)) + smallest), strict=False):
+            if own != 1:
+                break
+            span *= size
+        return math.prod(smallest), span, 1
+    return 1, 1, 1
 
 
 def paper_variables(kernel: Kernel) -> Mapping[str, float]:
@@ -191,9 +240,9 @@ def paper_variables(kernel: Kernel) -> Mapping[str, float]:
     return {"neurons": made}
 
 
-def feature_matrix(kernels: Sequence[Kernel], model_bytes: Sequence[float]) -> NDArray[np.float32]:
+def feature_matrix(kernels: Sequence[Kernel], among: Sequence[Surroundings]) -> NDArray[np.float32]:
     """Features of kernels, float32 (kernels, features)."""
     import numpy as np
 
-    rows = [features(kernel, weights) for kernel, weights in zip(kernels, model_bytes, strict=True)]
+    rows = [features(kernel, one) for kernel, one in zip(kernels, among, strict=True)]
     return np.array(rows, dtype=np.float32).reshape(len(rows), len(FEATURES))

@@ -26,6 +26,7 @@ from offload.predictors.families import predict_family
 from offload.predictors.features import (
     FEATURES,
     ORDINAL,
+    Surroundings,
     family_of,
     feature_matrix,
     is_free,
@@ -131,12 +132,15 @@ def samples_by_family(networks: Sequence[TimedNetwork]) -> dict[str, Samples]:
         for index, kernel in enumerate(network.kernels):
             if not is_free(kernel):
                 kernels.setdefault(family_of(kernel), []).append((which, index))
-    touched = [touched_bytes(network.kernels) for network in networks]
+    among = [
+        Surroundings(model_bytes=touched_bytes(network.kernels), reference_s=network.reference_s)
+        for network in networks
+    ]
     found = {}
     for family, places in kernels.items():
         chosen = [networks[which].kernels[index] for which, index in places]
         found[family] = Samples(
-            features=feature_matrix(chosen, [touched[which] for which, _ in places]),
+            features=feature_matrix(chosen, [among[which] for which, _ in places]),
             terms=np.array([terms(kernel) for kernel in chosen]),
             variables=[paper_variables(kernel) for kernel in chosen],
             seconds=np.array(

@@ -121,11 +121,19 @@ def _packed(model: Any) -> Trees:
         base=float(model.init_.constant_[0, 0]),
         starts=pack(starts, "<i4"),
         feature=pack(np.where(feature >= 0, feature, -1), "<i4"),
-        threshold=pack(np.concatenate([tree.threshold for tree in trees]), "<f4"),
+        threshold=pack(_rounded_down(np.concatenate([tree.threshold for tree in trees])), "<f4"),
         left=pack(np.concatenate([tree.children_left for tree in trees]) + offset, "<i4"),
         right=pack(np.concatenate([tree.children_right for tree in trees]) + offset, "<i4"),
         value=pack(model.learning_rate * np.concatenate([tree.value[:, 0, 0] for tree in trees]), "<f4"),
     )
+
+
+def _rounded_down(thresholds: Floats) -> NDArray[np.float32]:
+    """The float32 at or below each: features are of that type, so each still goes the way that it went."""
+    import numpy as np
+
+    nearest = thresholds.astype(np.float32)
+    return np.where(nearest > thresholds, np.nextafter(nearest, np.float32(-np.inf)), nearest)
 
 
 def correction(trees: Trees, features: NDArray[np.float32]) -> Floats:

@@ -14,6 +14,7 @@ from offload.predictors.features import (
     FEATURES,
     ORDINAL,
     TERMS,
+    Surroundings,
     family_of,
     feature_matrix,
     features,
@@ -30,7 +31,7 @@ def named_terms(kernel: Kernel) -> dict[str, float]:
 
 
 def named_features(kernel: Kernel, model_bytes: float = 1e6) -> dict[str, float]:
-    return dict(zip(FEATURES, features(kernel, model_bytes), strict=True))
+    return dict(zip(FEATURES, features(kernel, Surroundings(model_bytes=model_bytes, reference_s=1e-3)), strict=True))
 
 
 def test_terms_of_a_convolution() -> None:
@@ -144,7 +145,7 @@ def test_features_tell_fused_and_blocked_kernels_apart() -> None:
 
 def test_a_matrix_has_a_row_for_each_kernel() -> None:
     kernels = [conv(8, 8, 8), gemm(1, 8, 8), plain("Relu", (1, 8))]
-    found = feature_matrix(kernels, [1e6] * 3)
+    found = feature_matrix(kernels, [Surroundings(model_bytes=1e6, reference_s=1e-3)] * 3)
     assert found.shape == (3, len(FEATURES))
     assert found.dtype == np.float32
     assert np.isfinite(found).all()

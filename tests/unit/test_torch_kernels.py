@@ -16,7 +16,7 @@ from offload.models.loaded import LoadedTorchModel
 from offload.models.operators import flops_of, kind_of
 from offload.models.torch_kernels import executed_layers
 from offload.models.torch_program import TorchProgram, Value, Weight, substitute
-from offload.predictors.features import FEATURES, family_of, features, is_free, terms
+from offload.predictors.features import FEATURES, Surroundings, family_of, features, is_free, terms
 from offload.profilers.sampling.networks import sampled_network
 from offload.profilers.sampling.torch_networks import torch_model
 from tests.runtimes import loaded
