@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from offload.api.powers import chosen_meter
 from offload.artifacts.costs import Costs
 from offload.artifacts.packed import pack
-from offload.artifacts.profile import RuntimeIdentity
+from offload.artifacts.profile import Precision, RuntimeIdentity
 from offload.artifacts.workspace import Workspace
-from offload.environment import chosen_threads, package_versions, processor
+from offload.environment import chosen_threads, current_environment, package_versions, processor
 from offload.errors import OffloadError, UsageError
 from offload.models.executed import TimedNetwork
 from offload.progress import NullProgress, Progress
@@ -22,8 +22,8 @@ from offload.version import __version__
 if TYPE_CHECKING:
     from offload.artifacts.costs import FamilyCosts
     from offload.profilers.energy.base import Meter
+    from offload.runtimes.base import Runtime
     from offload.runtimes.catalogue import RuntimeName
-    from offload.runtimes.onnxruntime import OnnxRuntime
 
 FEWEST_NETWORKS = 20
 """Costs of fewer networks would be guesses."""
@@ -36,7 +36,10 @@ class FitRequest:
     """What `fit` is asked for."""
 
     device: str = "cpu"
+    """`cpu`; on torch also `cuda` or `cuda:N`."""
     runtime: RuntimeName = "onnxruntime"
+    dtype: Precision = "fp32"
+    """What weights and floating-point tensors are cast to; other than fp32 on torch only."""
     threads: int | None = None
     """Threads of the runtime; None takes every physical core."""
     budget_s: float = 1200.0
@@ -48,7 +51,7 @@ class FitRequest:
     idle_power_w: float | None = None
     """Declared power while waiting; None takes what the meter reads."""
     meter: str | None = None
-    """`auto`, `rapl`, `jetson` or `none`; None is `auto`, or `none` when a power is declared."""
+    """`auto`, `nvml`, `rapl`, `jetson` or `none`; None is `auto`, or `none` when a power is declared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +87,7 @@ def fit(request: FitRequest, *, workspace: Workspace, progress: Progress | None 
     progress = progress or NullProgress()
     runtime, threads, meter = _instruments(request)
     identity = runtime.identity(threads=threads)
-    checkpoint = _checkpoint(workspace, identity)
+    checkpoint = _checkpoint(workspace, identity, request.dtype)
     if request.restart:
         checkpoint.unlink(missing_ok=True)
     networks, stopped = _measured(request, runtime, threads, checkpoint, progress)
@@ -101,7 +104,7 @@ def fit(request: FitRequest, *, workspace: Workspace, progress: Progress | None 
         raise
     costs = Costs.create(
         runtime=identity,
-        precision="fp32",
+        precision=request.dtype,
         networks=len(networks),
         measuring_s=sum(line.took_s for line in read_checkpoint(checkpoint)),
         stopped=stopped,
@@ -129,7 +132,7 @@ def fit_outlook(request: FitRequest, *, workspace: Workspace) -> FitOutlook:
     from offload.profilers.sampling.networks import MOST_NETWORKS
 
     runtime, threads, meter = _instruments(request)
-    checkpoint = _checkpoint(workspace, runtime.identity(threads=threads))
+    checkpoint = _checkpoint(workspace, runtime.identity(threads=threads), request.dtype)
     before = {} if request.restart else {one.network.number: one.took_s for one in read_checkpoint(checkpoint)}
     spent_s = sum(before.values())
     each_s = spent_s / len(before) if before else _A_NETWORK_S
@@ -145,32 +148,34 @@ def fit_outlook(request: FitRequest, *, workspace: Workspace) -> FitOutlook:
     )
 
 
-def _instruments(request: FitRequest) -> tuple[OnnxRuntime, int, Meter | None]:
+def _instruments(request: FitRequest) -> tuple[Runtime, int, Meter | None]:
     """The runtime, its threads, and the meter, not yet entered.
 
     Raises:
         OffloadError: they cannot be used, or contradict one another.
     """
-    if request.device != "cpu":
-        raise UsageError(
-            f"--device {request.device}: costs are fitted on ONNX Runtime's CPU kernels",
-            hint="leave --device out, or profile the model on the GPU itself",
-        )
-    if request.runtime != "onnxruntime":
-        raise UsageError(
-            f"--runtime {request.runtime}: costs are fitted on ONNX Runtime's kernels, {request.runtime} does not tell "
-            "what it would execute",
-            hint=f"leave --runtime out, or profile the model itself: offload profile MODEL --runtime {request.runtime}",
-        )
-    threads = chosen_threads(request.threads)
-    meter = chosen_meter(request.meter, request.device, power_w=request.power_w, idle_power_w=request.idle_power_w)
-    from offload.runtimes.onnxruntime import OnnxRuntime
+    from offload.runtimes.catalogue import choose_runtime
 
-    return OnnxRuntime(device=request.device), threads, meter
+    if request.runtime == "onnxruntime" and request.device.startswith("cuda"):
+        raise UsageError(
+            f"--device {request.device}: ONNX Runtime does not tell how long a GPU's kernels run",
+            hint="add --runtime torch",
+        )
+    runtime = choose_runtime(
+        request.runtime,
+        device=request.device,
+        precision=request.dtype,
+        channels_last=False,
+        compiled=False,
+        onnx_file=False,
+    )
+    threads = chosen_threads(request.threads)
+    meter = chosen_meter(request.meter, runtime.device, power_w=request.power_w, idle_power_w=request.idle_power_w)
+    return runtime, threads, meter
 
 
 def _measured(
-    request: FitRequest, runtime: OnnxRuntime, threads: int, checkpoint: Path, progress: Progress
+    request: FitRequest, runtime: Runtime, threads: int, checkpoint: Path, progress: Progress
 ) -> tuple[list[TimedNetwork], Literal["budget", "all networks", "interrupted"]]:
     from offload.profilers.sampling.measuring import measure_networks
     from offload.profilers.sampling.networks import MOST_NETWORKS
@@ -178,7 +183,12 @@ def _measured(
     networks: list[TimedNetwork] = []
     try:
         for network in measure_networks(
-            runtime, threads=threads, budget_s=request.budget_s, checkpoint=checkpoint, progress=progress
+            runtime,
+            threads=threads,
+            budget_s=request.budget_s,
+            checkpoint=checkpoint,
+            progress=progress,
+            precision=request.dtype,
         ):
             networks.append(network)
     except KeyboardInterrupt:
@@ -189,7 +199,7 @@ def _measured(
 
 
 def _completed(
-    costs: Costs, networks: Sequence[TimedNetwork], runtime: OnnxRuntime, meter: Meter | None, progress: Progress
+    costs: Costs, networks: Sequence[TimedNetwork], runtime: Runtime, meter: Meter | None, progress: Progress
 ) -> Costs:
     """The costs with what is measured after the fit; an interrupt keeps what there is by then."""
     from offload.serving.protocol_cost import measure_protocol
@@ -204,7 +214,7 @@ def _completed(
 
 
 def _powers(
-    costs: Costs, networks: Sequence[TimedNetwork], runtime: OnnxRuntime, meter: Meter, progress: Progress
+    costs: Costs, networks: Sequence[TimedNetwork], runtime: Runtime, meter: Meter, progress: Progress
 ) -> dict[str, Any]:
     """The power of each family by a meter; times are kept when the meter fails on the way."""
     from offload.predictors.powers import choose_networks, family_powers, time_shares
@@ -214,7 +224,14 @@ def _powers(
     chosen = choose_networks(shares)
     try:
         with meter:
-            read = measure_network_powers(chosen, runtime, meter, threads=costs.runtime.threads, progress=progress)
+            read = measure_network_powers(
+                chosen,
+                runtime,
+                meter,
+                threads=costs.runtime.threads,
+                progress=progress,
+                precision=costs.precision,
+            )
     except OffloadError as error:
         progress.warn(f"no power: {error.message}; the times hold")
         return {}
@@ -235,8 +252,11 @@ def _powers(
     }
 
 
-def _checkpoint(workspace: Workspace, runtime: RuntimeIdentity) -> Path:
+def _checkpoint(workspace: Workspace, runtime: RuntimeIdentity, precision: Precision) -> Path:
     """Where networks measured under the same settings are kept, for this version's random networks."""
-    settings = f"{runtime} {processor()} {__version__}"
+    gpus = "" if runtime.device == "cpu" else f" {current_environment().gpus}"
+    settings = f"{runtime} {processor()} {__version__}{gpus}"
     name = f"fit-{runtime.name}-{runtime.device.replace(':', '-')}-{runtime.threads}"
+    if precision != "fp32":
+        name += f"-{precision}"
     return workspace.cache / f"{name}-{hashlib.sha256(settings.encode()).hexdigest()[:12]}.jsonl"

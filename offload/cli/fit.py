@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,7 @@ from offload.cli.options import (
     chosen_format,
     existing_file,
 )
-from offload.cli.profile import RuntimeChoice
+from offload.cli.profile import Dtype, MeterChoice, RuntimeChoice
 from offload.cli.terminal import ConsoleProgress, Terminal
 from offload.errors import UsageError
 from offload.units import parse_duration, parse_power
@@ -29,24 +28,28 @@ if TYPE_CHECKING:
 
 
 _MEASURING = (
-    *("device", "runtime", "threads", "budget", "power", "idle_power", "meter", "restart", "output", "dry_run"),
+    *(
+        "device",
+        "runtime",
+        "dtype",
+        "threads",
+        "budget",
+        "power",
+        "idle_power",
+        "meter",
+        "restart",
+        "output",
+        "dry_run",
+    ),
 )
 """Options that do not go with --show."""
 
 
-class FitMeter(StrEnum):
-    """What can measure a processor's power."""
-
-    AUTO = "auto"
-    RAPL = "rapl"
-    JETSON = "jetson"
-    NONE = "none"
-
-
 def fit(
     context: typer.Context,
-    device: Annotated[str, typer.Option(metavar="NAME", help="What runs the networks: cpu.")] = "cpu",
+    device: Annotated[str, typer.Option(metavar="NAME", help="What runs the networks: cpu, cuda or cuda:1.")] = "cpu",
     runtime: Annotated[RuntimeChoice, typer.Option(help="What runs them by.")] = RuntimeChoice.ONNXRUNTIME,
+    dtype: Annotated[Dtype, typer.Option(help="Cast weights and tensors; fp16 and bf16 on torch.")] = Dtype.FP32,
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Threads; all physical cores if left out.")
     ] = None,
@@ -60,7 +63,7 @@ def fit(
         str | None, typer.Option(metavar="POWER", help="Power while waiting, as 1.2W; measured if there is a meter.")
     ] = None,
     meter: Annotated[
-        FitMeter | None, typer.Option(help="What measures each kind's power; auto takes what fits the device.")
+        MeterChoice | None, typer.Option(help="What measures each kind's power; auto takes what fits the device.")
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Forget what earlier fits measured.")] = False,
     show: Annotated[
@@ -99,6 +102,7 @@ def fit(
     request = api.FitRequest(
         device=device,
         runtime=runtime.value,
+        dtype=dtype.value,
         threads=threads,
         budget_s=parse_duration(budget),
         restart=restart,
@@ -119,12 +123,18 @@ def fit(
     finally:
         progress.finish()
     runs = artifact.runtime
-    path = delivery.deliver(artifact, name=f"{runs.name}-{runs.device}-{runs.threads}", all_layers=ranges)
+    name = f"{runs.name}-{runs.device}-{runs.threads}" + (f"-{artifact.precision}" if dtype is not Dtype.FP32 else "")
+    path = delivery.deliver(artifact, name=name, all_layers=ranges)
     _draw(terminal, artifact, picture)
     if artifact.stopped == "interrupted":
         terminal.note("the same command goes on where it stopped")
         raise typer.Exit(130)
-    terminal.note(f"next: offload profile MODEL --predict {path or 'FILE'}")
+    settings = (
+        " --runtime torch" * (runs.name == "torch"),
+        f" --device {runs.device}" * (runs.device != "cpu"),
+        f" --dtype {artifact.precision}" * (artifact.precision != "fp32"),
+    )
+    terminal.note(f"next: offload profile MODEL --predict {path or 'FILE'}{''.join(settings)}")
 
 
 def _refuse_measuring(context: typer.Context) -> None:

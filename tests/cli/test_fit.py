@@ -60,13 +60,32 @@ def answer(monkeypatch: pytest.MonkeyPatch, costs: Costs) -> list[api.FitRequest
 
 def test_every_option_is_passed_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = answer(monkeypatch, dense_costs())
-    options = ("--device", "cpu", "--runtime", "torch", "--threads", "2", "--budget", "5m", "--restart")
+    options = (
+        "--device",
+        "cuda",
+        "--runtime",
+        "torch",
+        "--dtype",
+        "bf16",
+        "--threads",
+        "2",
+        "--budget",
+        "5m",
+        "--restart",
+    )
     outcome = run("fit", *options, "--power", "3200mW", "--idle-power", "1W")
     assert outcome.code == 0, outcome.err
     assert run("fit", "--meter", "rapl").code == 0
     assert seen == [
         api.FitRequest(
-            device="cpu", runtime="torch", threads=2, budget_s=300.0, restart=True, power_w=3.2, idle_power_w=1.0
+            device="cuda",
+            runtime="torch",
+            dtype="bf16",
+            threads=2,
+            budget_s=300.0,
+            restart=True,
+            power_w=3.2,
+            idle_power_w=1.0,
         ),
         api.FitRequest(meter="rapl"),
     ]
@@ -98,8 +117,9 @@ def test_an_existing_file_is_not_replaced(run: Run, costs_file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
-        (("--device", "cuda"), "--device cuda: costs are fitted on ONNX Runtime's CPU kernels", "profile the model"),
-        (("--runtime", "torch"), "--runtime torch: costs are fitted on ONNX Runtime's kernels", "--runtime torch"),
+        (("--device", "cuda"), "ONNX Runtime does not tell how long a GPU's kernels run", "--runtime torch"),
+        (("--device", "tpu", "--runtime", "torch"), "--device tpu: there is no such device", "cuda:0"),
+        (("--dtype", "fp16"), "--dtype fp16 needs the torch runtime", "leave out"),
         (("--runtime", "tvm"), "'tvm'", "offload fit --help"),
         (("--budget", "20"), "'20' has no unit", "20ms"),
         (("--budget", "-1m"), "must be finite", "20ms"),
@@ -107,7 +127,7 @@ def test_an_existing_file_is_not_replaced(run: Run, costs_file: Path) -> None:
         (("--threads", "100000"), "100000 threads", "leave --threads out"),
         (("--power", "3W", "--meter", "rapl"), "--power models the energy, --meter rapl measures it", "one of them"),
         (("--power", "1W", "--idle-power", "2W"), "--idle-power 2W is above --power 1W", "whole device's"),
-        (("--meter", "nvml"), "nvml", "offload fit --help"),
+        (("--meter", "nvml"), "--meter nvml does not measure cpu", "rapl"),
     ],
 )
 def test_what_cannot_be_fitted_is_a_usage_error(run: Run, arguments: tuple[str, ...], error: str, hint: str) -> None:
@@ -133,7 +153,7 @@ def test_a_dry_run_says_how_many_and_how_long(run: Run, home: Path) -> None:
     assert "measured before" not in outcome.out
     assert not home.exists() or not list(home.rglob("*.jsonl"))
     assert "modelled from 3 W" in run("fit", "--dry-run", "--power", "3W").out
-    assert run("fit", "--dry-run", "--runtime", "torch").code == 2
+    assert "random networks on cpu" in run("fit", "--dry-run", "--runtime", "torch", "--meter", "none").out
 
 
 def test_costs_are_shown_in_every_form(run: Run, costs_file: Path) -> None:

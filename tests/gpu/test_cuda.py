@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,14 @@ from offload.artifacts.profile import Profile
 from offload.artifacts.workspace import Workspace
 from offload.errors import OffloadError
 from offload.models.load import load_torch_model
+from offload.predictors import fitting
 from offload.profilers.layers import random_feeds
+from offload.profilers.sampling import measuring, networks
+from offload.profilers.sampling.networks import sampled_network
 from offload.profilers.torch_layers import EventStopwatch, InstrumentedTorchSession, stopwatch_for
 from offload.runtimes.base import Runtime
 from offload.runtimes.onnxruntime import OnnxRuntime, has_cuda_provider
-from offload.runtimes.torch import TorchRuntime
+from offload.runtimes.torch import TorchRuntime, torch_device
 from tests.runtimes import TOLERANCE, OnnxContract, RuntimeContract, difference
 
 
@@ -114,6 +118,26 @@ def test_onnx_runtime_profiles_a_gpu(tmp_path: Path) -> None:
     assert (profile.runtime.name, profile.runtime.device) == ("onnxruntime", "cuda:0")
 
 
+def test_costs_fitted_on_a_gpu_predict_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = [one for one in map(sampled_network, range(60)) if one.style == "image" and len(one.onnx) < 4e6][:20]
+    monkeypatch.setattr(measuring, "sampled_network", lambda number: small[number])
+    for module in (measuring, networks):
+        monkeypatch.setattr(module, "MOST_NETWORKS", len(small))
+    monkeypatch.setattr(fitting, "FEWEST_FOR_TREES", 10**9)
+    workspace = Workspace(tmp_path)
+    request = api.FitRequest(runtime="torch", device="cuda", dtype="fp16", threads=1, meter="none")
+    costs = api.fit(request, workspace=workspace)
+    assert (costs.runtime.device, costs.precision, costs.networks) == ("cuda:0", "fp16", len(small))
+    path = workspace.save(costs, name="costs")
+    asked = api.ProfileRequest(
+        model="resnet18", runtime="torch", device="cuda", dtype="fp16", threads=1, predict=str(path)
+    )
+    predicted = api.profile(asked, workspace=workspace)
+    assert predicted.source == "predicted"
+    measured = api.profile(replace(asked, predict=None, max_time_s=5.0, meter="none"), workspace=workspace)
+    assert [group.layers for group in predicted.groups] == [group.layers for group in measured.groups]
+
+
 def test_a_tail_is_served_on_the_gpu_to_a_device_on_its_processor(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
 
@@ -148,4 +172,4 @@ def test_memory_that_runs_out_is_one_line() -> None:
 
 def test_a_gpu_that_is_not_there_is_one_line() -> None:
     with pytest.raises(OffloadError, match="last GPU is"):
-        TorchRuntime(device="cuda:99").identity(threads=1)
+        torch_device("cuda:99")
