@@ -46,6 +46,8 @@ class Kernel:
     """The standard operator that computes the same, with shapes as the runtime lays them out."""
     item_bytes: int
     """Bytes of one element of its largest tensor."""
+    position: int = 0
+    """Its place in the order of execution."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,7 @@ def executed_kernels(optimised: onnx.ModelProto, types: Mapping[str, tuple[int, 
                     attributes=attributes,
                 ),
                 item_bytes=helper.tensor_dtype_to_np_dtype(elements.get(largest, 1)).itemsize,
+                position=number,
             )
         )
     return tuple(found)

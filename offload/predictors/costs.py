@@ -17,14 +17,13 @@ from offload.predictors.families import predict_family
 from offload.predictors.features import (
     FEATURES,
     TERMS,
-    Surroundings,
     family_of,
     feature_matrix,
     is_free,
     kind_of_family,
     paper_variables,
+    surroundings,
     terms,
-    touched_bytes,
 )
 from offload.predictors.forms import trend_s
 from offload.version import __version__
@@ -113,8 +112,10 @@ def predict_kernels(
         return []
     if reference_s is None:
         reference_s = float(np.median(costs.reference_s))
-    among = Surroundings(model_bytes=touched_bytes(kernels), reference_s=reference_s)
-    matrix = feature_matrix(kernels, [among] * len(kernels))
+    order = sorted(range(len(kernels)), key=lambda index: kernels[index].position)
+    around = surroundings([kernels[index] for index in order], reference_s)
+    among = dict(zip(order, around, strict=True))
+    matrix = feature_matrix(kernels, [among[index] for index in range(len(kernels))])
     roofline = np.array([terms(kernel) for kernel in kernels])
     variables = [paper_variables(kernel) for kernel in kernels]
     families = [family_of(kernel) for kernel in kernels]

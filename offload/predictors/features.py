@@ -7,7 +7,7 @@ a dense one). FLOPs are of what the runtime computes, padding of the blocked lay
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,16 +34,24 @@ _WAYS = ("nchwc.ReorderInput", "nchwc.ReorderOutput", "nchwc.", "Fused", "aten."
 
 TERMS = ("operations", "moved bytes", "weight bytes", "launch")
 """What the roofline's trend adds up."""
+_CODES = (
+    *("operator", "runs as", "activation", "adds", "transposed", "channels in modulo 16", "channels out modulo 16"),
+    *("places modulo 16", "last axis modulo 16"),
+)
+_AMONG = (
+    *("reference kernel", "bytes before", "bytes of the kernel before", "kernels before", "model's kernels"),
+    *("model's bytes", "model's weight bytes", "model's largest result"),
+)
 FEATURES = (
-    "operator", "runs as", "activation", "adds", "transposed", "channels in modulo 16", "channels out modulo 16",
-    "places modulo 16", "last axis modulo 16", "reference kernel",
-    "batch", "height", "width", "channels in", "channels out", "out height", "out width", "kernel height",
-    "kernel width", "stride", "dilation", "groups", "item bytes", "operations", "bytes in", "bytes out",
-    "weight bytes", "intensity", "rows", "inner", "columns", "last axis", "model's bytes",
-)  # fmt: skip
+    *_CODES,
+    *_AMONG,
+    *("batch", "height", "width", "channels in", "channels out", "out height", "out width", "kernel height"),
+    *("kernel width", "stride", "dilation", "groups", "item bytes", "operations", "bytes in", "bytes out"),
+    *("weight bytes", "intensity", "rows", "inner", "columns", "last axis"),
+)
 """Names of the features, in order; sizes are logarithms to base 2."""
-ORDINAL = frozenset(FEATURES[:10])
-"""Features that are codes or the machine's state, not sizes: no range is told of them."""
+UNRANGED = frozenset((*_CODES, *_AMONG))
+"""Features that are codes or of what is around the kernel, not its own sizes: no range is told of them."""
 
 
 def family_of(kernel: Kernel) -> str:
@@ -111,19 +119,50 @@ def terms(kernel: Kernel) -> tuple[float, ...]:
     return float(flops_of(kernel.operation)), read + written, weights, 1.0
 
 
-def touched_bytes(kernels: Iterable[Kernel]) -> float:
-    """Bytes that a model's kernels read and write in one run, weights included."""
-    return sum(sum(_bytes(kernel)) for kernel in kernels if not is_free(kernel))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What a kernel is executed among."""
+    """What a kernel is executed among: how fast the machine is, and what its caches still hold."""
 
-    model_bytes: float
-    """What all kernels of the model read and write in a run: how much of it a cache still holds."""
     reference_s: float
-    """What the reference kernel takes meanwhile: how fast the machine is just then."""
+    """What the reference kernel takes meanwhile."""
+    bytes_before: float
+    """What the kernels before it read and wrote in the same run."""
+    previous_bytes: float
+    """Of these, the last one."""
+    kernels_before: int
+    model_kernels: int
+    model_bytes: float
+    """What all kernels of the model read and write in a run."""
+    model_weight_bytes: float
+    largest_result_bytes: float
+
+
+def surroundings(kernels: Sequence[Kernel], reference_s: float) -> list[Surroundings]:
+    """What each kernel of a model is executed among.
+
+    Args:
+        kernels: All of the model's, in the order of execution.
+        reference_s: What the reference kernel takes meanwhile.
+    """
+    moved = [(0.0, 0.0, 0.0) if is_free(kernel) else _bytes(kernel) for kernel in kernels]
+    totals = [sum(each) for each in moved]
+    found, before, previous = [], 0.0, 0.0
+    for number, own in enumerate(totals):
+        found.append(
+            Surroundings(
+                reference_s=reference_s,
+                bytes_before=before,
+                previous_bytes=previous,
+                kernels_before=number,
+                model_kernels=len(kernels),
+                model_bytes=sum(totals),
+                model_weight_bytes=sum(weights for _, _, weights in moved),
+                largest_result_bytes=max(written for _, written, _ in moved),
+            )
+        )
+        before += own
+        previous = own or previous
+    return found
 
 
 def features(kernel: Kernel, among: Surroundings) -> tuple[float, ...]:
@@ -151,7 +190,11 @@ def features(kernel: Kernel, among: Surroundings) -> tuple[float, ...]:
         image[0], image[2], image[3], image[1], made[1], made[2], made[3], window[0], window[1], strides[-1],
         dilations[-1], int(attributes.get("group", 1)), kernel.item_bytes, flops, read, written, constant,
     )  # fmt: skip
-    more = (rows, inner, columns, result[-1] if result else 1, among.model_bytes)
+    more = (rows, inner, columns, result[-1] if result else 1)
+    around = (
+        among.bytes_before, among.previous_bytes, among.kernels_before, among.model_kernels, among.model_bytes,
+        among.model_weight_bytes, among.largest_result_bytes,
+    )  # fmt: skip
     return (
         float(_code(operation.op, _OPERATORS)),
         float(next((code for code, start in enumerate(_WAYS, 1) if kernel.runs.startswith(start)), 0)),
@@ -160,6 +203,7 @@ def features(kernel: Kernel, among: Surroundings) -> tuple[float, ...]:
         float(bool(attributes.get("transA")) + 2 * bool(attributes.get("transB"))),
         *(float(size % 16) for size in (image[1], made[1], image[2] * image[3], result[-1] if result else 0)),
         math.log2(among.reference_s),
+        *(math.log2(1 + float(size)) for size in around),
         *(math.log2(1 + float(size)) for size in sizes),
         math.log2((flops + 1) / (read + written + constant + 1)),
         *(math.log2(1 + float(size)) for size in more),

@@ -25,14 +25,13 @@ from offload.models.executed import TimedNetwork
 from offload.predictors.families import predict_family
 from offload.predictors.features import (
     FEATURES,
-    ORDINAL,
-    Surroundings,
+    UNRANGED,
     family_of,
     feature_matrix,
     is_free,
     paper_variables,
+    surroundings,
     terms,
-    touched_bytes,
 )
 from offload.predictors.forms import (
     FEWEST_FOR_TREES,
@@ -132,15 +131,12 @@ def samples_by_family(networks: Sequence[TimedNetwork]) -> dict[str, Samples]:
         for index, kernel in enumerate(network.kernels):
             if not is_free(kernel):
                 kernels.setdefault(family_of(kernel), []).append((which, index))
-    among = [
-        Surroundings(model_bytes=touched_bytes(network.kernels), reference_s=network.reference_s)
-        for network in networks
-    ]
+    among = [surroundings(network.kernels, network.reference_s) for network in networks]
     found = {}
     for family, places in kernels.items():
         chosen = [networks[which].kernels[index] for which, index in places]
         found[family] = Samples(
-            features=feature_matrix(chosen, [among[which] for which, _ in places]),
+            features=feature_matrix(chosen, [among[which][index] for which, index in places]),
             terms=np.array([terms(kernel) for kernel in chosen]),
             variables=[paper_variables(kernel) for kernel in chosen],
             seconds=np.array(
@@ -216,7 +212,7 @@ def _fit(family: str, samples: Samples, forms: Sequence[FormName]) -> FamilyCost
         ranges=tuple(
             Range(feature=name, low=float(low[i]), high=float(high[i]))
             for i, name in enumerate(FEATURES)
-            if name not in ORDINAL
+            if name not in UNRANGED
         ),
         trend=trend,
         paper=tuple(

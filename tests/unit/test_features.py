@@ -12,16 +12,15 @@ from offload.models.executed import Kernel
 from offload.models.operators import Operation
 from offload.predictors.features import (
     FEATURES,
-    ORDINAL,
     TERMS,
-    Surroundings,
+    UNRANGED,
     family_of,
     feature_matrix,
     features,
     is_free,
     paper_variables,
+    surroundings,
     terms,
-    touched_bytes,
 )
 from tests.fitted import conv, gemm, plain
 
@@ -30,8 +29,8 @@ def named_terms(kernel: Kernel) -> dict[str, float]:
     return dict(zip(TERMS, terms(kernel), strict=True))
 
 
-def named_features(kernel: Kernel, model_bytes: float = 1e6) -> dict[str, float]:
-    return dict(zip(FEATURES, features(kernel, Surroundings(model_bytes=model_bytes, reference_s=1e-3)), strict=True))
+def named_features(kernel: Kernel) -> dict[str, float]:
+    return dict(zip(FEATURES, features(kernel, surroundings([kernel], 1e-3)[0]), strict=True))
 
 
 def test_terms_of_a_convolution() -> None:
@@ -111,13 +110,14 @@ def test_families(kernel: Kernel, family: str) -> None:
 
 def test_features_of_a_convolution_by_hand() -> None:
     kernel = conv(64, 128, 56, stride=2)
-    found = named_features(kernel, 1e6)
+    found = named_features(kernel)
     flops, moved, weights = 2 * 28 * 28 * 128 * 64 * 9, 4 * (64 * 56 * 56 + 128 * 28 * 28), 4 * (128 * 64 * 9 + 128)
     expected = {
         "batch": 1, "height": 56, "width": 56, "channels in": 64, "channels out": 128, "out height": 28,
         "out width": 28, "kernel height": 3, "kernel width": 3, "stride": 2, "dilation": 1, "groups": 1,
         "item bytes": 4, "operations": flops, "bytes in": 4 * 64 * 56 * 56, "bytes out": 4 * 128 * 28 * 28,
-        "weight bytes": weights, "model's bytes": 1e6,
+        "weight bytes": weights, "model's bytes": moved + weights,
+        "model's weight bytes": weights, "model's largest result": 4 * 128 * 28 * 28, "bytes before": 0,
     }  # fmt: skip
     for name, size in expected.items():
         assert found[name] == pytest.approx(math.log2(1 + size)), name
@@ -140,12 +140,12 @@ def test_features_tell_fused_and_blocked_kernels_apart() -> None:
         ),
     )
     assert named_features(added)["adds"] == named_features(kernel)["adds"] + 1
-    assert set(FEATURES) >= ORDINAL
+    assert set(FEATURES) >= UNRANGED
 
 
 def test_a_matrix_has_a_row_for_each_kernel() -> None:
     kernels = [conv(8, 8, 8), gemm(1, 8, 8), plain("Relu", (1, 8))]
-    found = feature_matrix(kernels, [Surroundings(model_bytes=1e6, reference_s=1e-3)] * 3)
+    found = feature_matrix(kernels, surroundings(kernels, 1e-3))
     assert found.shape == (3, len(FEATURES))
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
@@ -153,8 +153,15 @@ def test_a_matrix_has_a_row_for_each_kernel() -> None:
 
 
 def test_a_models_bytes_leave_out_what_only_renames() -> None:
-    kernels = [gemm(1, 100, 10), plain("Reshape", (1, 10))]
-    assert touched_bytes(kernels) == 4 * (100 + 10 + 1000 + 10)
+    kernels = [gemm(1, 100, 10), plain("Reshape", (1, 10)), plain("Relu", (1, 10))]
+    first, _, last = surroundings(kernels, 2e-3)
+    bytes_of_the_product = 4 * (100 + 10 + 1000 + 10)
+    assert first.bytes_before == first.previous_bytes == first.kernels_before == 0
+    assert last.bytes_before == last.previous_bytes == bytes_of_the_product
+    assert (last.kernels_before, last.model_kernels, last.reference_s) == (2, 3, 2e-3)
+    assert first.model_bytes == last.model_bytes == bytes_of_the_product + 4 * (10 + 10)
+    assert last.model_weight_bytes == 4 * (1000 + 10)
+    assert last.largest_result_bytes == 4 * 10
 
 
 def test_the_papers_variables_by_hand() -> None:

@@ -13,7 +13,7 @@ from offload.artifacts.costs import Band, FamilyCosts
 from offload.models.executed import Kernel, TimedNetwork
 from offload.predictors import fitting, forms
 from offload.predictors.costs import predict_kernels
-from offload.predictors.features import FEATURES, ORDINAL, TERMS, Surroundings, feature_matrix, terms, touched_bytes
+from offload.predictors.features import FEATURES, TERMS, UNRANGED, feature_matrix, surroundings, terms
 from offload.predictors.forms import correction, fit_paper, fit_trees, fit_trend, paper_s, trend_s
 from offload.progress import NullProgress
 from tests import fitted
@@ -188,7 +188,7 @@ def test_within_the_sampled_range_trees_tell_and_beyond_it_the_trend_flagged() -
     assert near.known
     assert set(far.beyond) >= {"operations", "rows", "columns", "inner"}
     assert small.beyond
-    assert not set(far.beyond) & ORDINAL
+    assert not set(far.beyond) & UNRANGED
     trend = trend_s(family.trend, np.array([terms(huge)]))[0]
     assert far.seconds == pytest.approx(trend)
     assert far.log_half_width == pytest.approx(2 * family.bands[-1].log_half_width)
@@ -234,7 +234,6 @@ def test_bands_are_in_order_and_the_last_has_no_end(no_trees: None) -> None:
 def test_a_models_own_kernels_are_its_bytes(no_trees: None) -> None:
     network: TimedNetwork = dense_networks(1)[0]
     (samples,) = fitting.samples_by_family([network]).values()
-    among = Surroundings(model_bytes=touched_bytes(network.kernels), reference_s=network.reference_s)
-    expected = feature_matrix(network.kernels, [among] * len(network.kernels))
+    expected = feature_matrix(network.kernels, surroundings(network.kernels, network.reference_s))
     assert (samples.features == expected).all()
     assert samples.terms.shape == (4, len(TERMS))

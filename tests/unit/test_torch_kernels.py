@@ -16,7 +16,7 @@ from offload.models.loaded import LoadedTorchModel
 from offload.models.operators import flops_of, kind_of
 from offload.models.torch_kernels import executed_layers
 from offload.models.torch_program import TorchProgram, Value, Weight, substitute
-from offload.predictors.features import FEATURES, Surroundings, family_of, features, is_free, terms
+from offload.predictors.features import FEATURES, family_of, features, is_free, surroundings, terms
 from offload.profilers.sampling.networks import sampled_network
 from offload.profilers.sampling.torch_networks import torch_model
 from tests.runtimes import loaded
@@ -73,7 +73,7 @@ def test_families_and_features(
     module: nn.Module, inputs: Mapping[str, torch.Tensor], family: str, sizes: Mapping[str, int]
 ) -> None:
     kernel = next(kernel for kernel in reversed(kernels_of(module, inputs)) if family_of(kernel) == family)
-    found = dict(zip(FEATURES, features(kernel, Surroundings(model_bytes=0.0, reference_s=1e-3)), strict=True))
+    found = dict(zip(FEATURES, features(kernel, surroundings([kernel], 1e-3)[0]), strict=True))
     assert {name: round(2 ** found[name] - 1) for name in sizes} == sizes
     assert kernel.item_bytes == 4
 
