@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 FEWEST_NETWORKS = 20
 """Costs of fewer networks would be guesses."""
-_A_NETWORK_S = 0.8
-"""About what measuring one takes, where none was measured yet: 0.7 to 0.8 s on two cores of a server."""
+_A_NETWORK_S: Mapping[RuntimeName, float] = {"onnxruntime": 0.8, "torch": 1.3}
+"""About what measuring one takes, where none was measured yet: as on two cores of a server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ def fit_outlook(request: FitRequest, *, workspace: Workspace) -> FitOutlook:
     checkpoint = _checkpoint(workspace, runtime.identity(threads=threads), request.dtype)
     before = {} if request.restart else {one.network.number: one.took_s for one in read_checkpoint(checkpoint)}
     spent_s = sum(before.values())
-    each_s = spent_s / len(before) if before else _A_NETWORK_S
+    each_s = spent_s / len(before) if before else _A_NETWORK_S[request.runtime]
     left_s = max(0.0, request.budget_s - spent_s)
     more = min(MOST_NETWORKS - len(before), round(left_s / each_s))
     return FitOutlook(

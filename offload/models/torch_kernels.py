@@ -24,12 +24,14 @@ def executed_layers(program: TorchProgram) -> tuple[ExecutedBlock, ...]:
     """A block for each layer, as they are measured: with a kernel for each layer of a recurrent network of several."""
     calls = zip(program.calls, program.graph.layers, _moves(program), strict=True)
     return tuple(
-        ExecutedBlock(layers=(index,), kernels=tuple(_kernels(program, call, layer, move)))
+        ExecutedBlock(layers=(index,), kernels=tuple(_kernels(program, call, layer, index, move)))
         for index, (call, layer, move) in enumerate(calls)
     )
 
 
-def _kernels(program: TorchProgram, call: Call, layer: Layer, move: Operation | None) -> Iterator[Kernel]:
+def _kernels(
+    program: TorchProgram, call: Call, layer: Layer, position: int, move: Operation | None
+) -> Iterator[Kernel]:
     tensors, weights = program.graph.tensor_by_name, program.weights
     sizes = [(math.prod(tensors[name].shape), DTYPE_BYTES[tensors[name].dtype]) for name in call.results]
 
@@ -53,6 +55,7 @@ def _kernels(program: TorchProgram, call: Call, layer: Layer, move: Operation | 
             runs=f"aten.{layer.op}",
             operation=move or operation,
             item_bytes=item_bytes,
+            position=position,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,15 @@ def test_every_option_is_passed_on(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         api.FitRequest(meter="rapl"),
     ]
     assert seen[1].budget_s == 1200
+
+
+def test_the_next_command_has_the_settings_that_the_costs_are_of(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = replace(dense_costs().runtime, name="torch", device="cuda:0")
+    answer(monkeypatch, dense_costs().model_copy(update={"runtime": runtime, "precision": "fp16"}))
+    outcome = run("fit", "--runtime", "torch", "--device", "cuda", "--dtype", "fp16")
+    assert outcome.code == 0, outcome.err
+    assert "torch-cuda-0-1-fp16-" in outcome.err
+    assert outcome.err.rstrip().endswith("--runtime torch --device cuda:0 --dtype fp16")
 
 
 def test_costs_land_in_the_workspace_and_the_next_command_is_named(
@@ -244,6 +254,32 @@ def test_costs_of_something_else_do_not_predict(
     assert outcome.code in (1, 2)
     assert error in outcome.error
     assert hint in outcome.hint
+
+
+def test_the_papers_regressions_predict_when_asked(
+    run: Run, costs_file: Path, model_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "profile.json"
+    outcome = run(
+        "profile", str(model_file), "--predict", str(costs_file), "--predictor", "neurosurgeon", "-o", str(path)
+    )
+    assert outcome.code == 0, outcome.error
+    made = Profile.load(path)
+    assert made.fitted_costs is not None
+    assert made.fitted_costs.predictor == "neurosurgeon"
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--predictor", "neurosurgeon"), "--predictor neurosurgeon needs costs"),
+        (("--predict", "t4", "--predictor", "neurosurgeon"), "--predictor neurosurgeon is of costs files"),
+    ],
+)
+def test_the_papers_regressions_need_costs(run: Run, model_file: Path, options: tuple[str, ...], error: str) -> None:
+    outcome = run("profile", str(model_file), *options)
+    assert outcome.code == 2
+    assert error in outcome.error
 
 
 def test_a_damaged_file_does_not_predict(run: Run, costs_file: Path, model_file: Path) -> None:

@@ -14,12 +14,11 @@ from offload.artifacts.workspace import Workspace, write_artifact
 from offload.errors import OffloadError, UsageError
 from offload.predictors import fitting
 from offload.profilers.sampling import measuring, networks, rounds
-from offload.profilers.sampling.networks import sampled_network
 from offload.serving import protocol_cost
+from tests.drawn import drawn
 
-NUMBERS = (11, 13, 15, 19, 23, 31, 35, 39, 43, 47, 48, 51, 60, 64, 71, 1, 33, 37, 61, 69, 25, 54, 9)
-"""Random networks that are small: most of convolutions, some of every other style."""
-NETWORKS = len(NUMBERS)
+STYLES = {"image": 15, "dense": 3, "transformer": 2, "speech": 2}
+NETWORKS = sum(STYLES.values())
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture(scope="module")
 def costs(workspace: Workspace) -> Iterator[Costs]:
     """Without trees, which take long to fit."""
-    chosen = [sampled_network(number) for number in NUMBERS]
+    small = [drawn(style, number, scale=0.05) for style, count in STYLES.items() for number in range(count)]
+    chosen = [replace(network, number=number) for number, network in enumerate(small)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measuring, "sampled_network", lambda number: chosen[number])
         for module in (measuring, networks):

@@ -18,11 +18,11 @@ from offload.models.load import load_torch_model
 from offload.predictors import fitting
 from offload.profilers.layers import random_feeds
 from offload.profilers.sampling import measuring, networks
-from offload.profilers.sampling.networks import sampled_network
 from offload.profilers.torch_layers import EventStopwatch, InstrumentedTorchSession, stopwatch_for
 from offload.runtimes.base import Runtime
 from offload.runtimes.onnxruntime import OnnxRuntime, has_cuda_provider
 from offload.runtimes.torch import TorchRuntime, torch_device
+from tests.drawn import drawn
 from tests.runtimes import TOLERANCE, OnnxContract, RuntimeContract, difference
 
 
@@ -119,7 +119,7 @@ def test_onnx_runtime_profiles_a_gpu(tmp_path: Path) -> None:
 
 
 def test_costs_fitted_on_a_gpu_predict_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = [one for one in map(sampled_network, range(60)) if one.style == "image" and len(one.onnx) < 4e6][:20]
+    small = [drawn("image", number) for number in range(20)]
     monkeypatch.setattr(measuring, "sampled_network", lambda number: small[number])
     for module in (measuring, networks):
         monkeypatch.setattr(module, "MOST_NETWORKS", len(small))

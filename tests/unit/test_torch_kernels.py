@@ -17,8 +17,8 @@ from offload.models.operators import flops_of, kind_of
 from offload.models.torch_kernels import executed_layers
 from offload.models.torch_program import TorchProgram, Value, Weight, substitute
 from offload.predictors.features import FEATURES, family_of, features, is_free, surroundings, terms
-from offload.profilers.sampling.networks import sampled_network
 from offload.profilers.sampling.torch_networks import torch_model
+from tests.drawn import drawn
 from tests.runtimes import loaded
 
 IMAGE = {"x": torch.rand(1, 8, 12, 10)}
@@ -191,6 +191,6 @@ def test_a_call_is_free_where_its_result_lies_in_the_memory_of_its_input(
     check_views(loaded(module, inputs))
 
 
-@pytest.mark.parametrize("number", [0, 8, 33, 49, 22])
-def test_calls_of_random_networks_are_free_likewise(number: int) -> None:
-    check_views(torch_model(sampled_network(number)))
+@pytest.mark.parametrize("style", ["image", "transformer", "recurrent", "speech", "local"])
+def test_calls_of_random_networks_are_free_likewise(style: str) -> None:
+    check_views(torch_model(drawn(style, 1)))
