@@ -48,8 +48,8 @@ from offload.planners.base import Problem
 from offload.planners.costs import predict
 from offload.planners.mincut import MinCut
 from offload.predictors.costs import predict_kernels, predicted_profile
-from offload.predictors.features import is_free, paper_variables, terms
-from offload.predictors.forms import fit_trend, paper_s, trend_s
+from offload.predictors.features import is_free, terms
+from offload.predictors.forms import fit_trend, trend_s
 from offload.profilers.instruments import executed_blocks
 from offload.profilers.sampling.measuring import read_checkpoint
 from offload.progress import NullProgress
@@ -147,16 +147,7 @@ def baselines(costs: Costs, networks: Sequence[TimedNetwork]) -> Mapping[str, Ba
     roofline = fit_trend(np.array([row for row, _ in rows]), np.array([seconds for _, seconds in rows]))
 
     def by_paper(kernels: Sequence[Kernel]) -> float:
-        ours = predict_kernels(costs, kernels)
-        total = 0.0
-        for kernel, one in zip(kernels, ours, strict=True):
-            fitted = costs.by_family.get(one.family)
-            if fitted is None:
-                total += one.seconds
-                continue
-            better = min(fitted.errors[:2], key=lambda error: error.log_error)
-            total += float(paper_s(fitted.paper[better.form == "logarithmic"], [paper_variables(kernel)])[0])
-        return total
+        return sum(one.seconds for one in predict_kernels(costs, kernels, predictor="neurosurgeon"))
 
     def by_roofline(kernels: Sequence[Kernel]) -> float:
         counted = [terms(kernel) for kernel in kernels if not is_free(kernel)]

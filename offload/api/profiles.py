@@ -11,6 +11,7 @@ from offload.api.devices import find_preset
 from offload.api.models import identity_of, load
 from offload.api.powers import check_powers, chosen_meter
 from offload.artifacts.base import kind_of
+from offload.artifacts.prediction import Predictor
 from offload.artifacts.profile import ModelIdentity, Precision, Profile
 from offload.artifacts.workspace import Workspace
 from offload.environment import chosen_threads, processor
@@ -64,6 +65,8 @@ class ProfileRequest:
     """`auto`, `nvml`, `rapl`, `jetson` or `none`; None is `auto`, or `none` when a power is declared."""
     predict: str | None = None
     """A preset's name, a calibrated preset or a costs file: the profile is told from it, and nothing is run."""
+    predictor: Predictor = "fitted"
+    """Which of the forms in a costs file tells the times."""
     on: str | None = None
     """HOST:PORT of an offload server to profile on; None profiles here."""
     token: str | None = None
@@ -83,6 +86,8 @@ def profile(request: ProfileRequest, *, workspace: Workspace, progress: Progress
     from offload.serving.protocol_cost import measure_protocol
 
     progress = progress or NullProgress()
+    if request.predict is None and request.predictor != "fitted":
+        raise UsageError(f"--predictor {request.predictor} needs costs", hint="add --predict costs.json")
     if request.predict is not None:
         return _predicted(request, request.predict, workspace, progress)
     _check_remote(request)
@@ -181,6 +186,10 @@ def _predicted(request: ProfileRequest, predict: str, workspace: Workspace, prog
             raise UsageError(f"{option} measures, --predict runs nothing", hint="leave one of them out")
     check_powers(request.power_w, request.idle_power_w)
     costs = _costs(predict)
+    if costs is None and request.predictor != "fitted":
+        raise UsageError(
+            f"--predictor {request.predictor} is of costs files, and {predict} is a preset", hint="leave it out"
+        )
     if costs is not None:
         return _by_costs(request, costs, workspace, progress)
     return _by_preset(request, find_preset(predict, asked_by="--predict", others="a costs file"), workspace, progress)
@@ -229,6 +238,7 @@ def _by_costs(request: ProfileRequest, costs: Costs, workspace: Workspace, progr
         costs,
         blocks,
         reference_s=reference_now(runtime, threads=threads) if here else (),
+        predictor=request.predictor,
     )
     powers = {"power_w": request.power_w, "idle_power_w": request.idle_power_w}
     return found.model_copy(update={name: watts for name, watts in powers.items() if watts is not None})

@@ -8,6 +8,10 @@ from typing import Literal
 from offload.artifacts.base import Count, Positive, Seconds
 
 
+Predictor = Literal["fitted", "neurosurgeon"]
+"""`fitted`: the form that predicts best; `neurosurgeon`: the regressions of Kang et al. (ASPLOS 2017)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
     """How far a time that was not measured can be trusted."""
@@ -16,8 +20,8 @@ class Prediction:
     high_s: Seconds
     """The interval that holds the group's time in 90 % of cases, as fitted on networks left out of the fit."""
     form: Literal["ensemble", "trend", "unknown"]
-    """`ensemble`: interpolated; `trend`: a kernel lies outside the sampled range; `unknown`: a kernel's kind has no
-    sample."""
+    """`ensemble`: inside what was sampled; `trend`: a kernel lies outside, and follows the trend from the border on;
+    `unknown`: a kernel's kind has no sample."""
     beyond: tuple[str, ...] = ()
     """The features that lie outside the range that was sampled."""
     power_w: Positive | None = None
@@ -37,3 +41,4 @@ class FittedCosts:
     """That they were fitted on; the profile's environment has the one that laid out its kernels."""
     power_source: str | None = None
     """What read the power that kinds of kernels take."""
+    predictor: Predictor = "fitted"

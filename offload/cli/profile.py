@@ -53,6 +53,13 @@ class MeterChoice(StrEnum):
     NONE = "none"
 
 
+class PredictorChoice(StrEnum):
+    """What can tell times from fitted costs."""
+
+    FITTED = "fitted"
+    NEUROSURGEON = "neurosurgeon"
+
+
 def profile(
     context: typer.Context,
     model: Annotated[
@@ -100,6 +107,9 @@ def profile(
         str | None,
         typer.Option(metavar="SPEC", help="Run nothing: tell it from a preset (offload devices) or a costs file."),
     ] = None,
+    predictor: Annotated[
+        PredictorChoice, typer.Option(help="What tells times in a costs file: the best form, or the paper's.")
+    ] = PredictorChoice.FITTED,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
     all_layers: Annotated[bool, typer.Option("--all", help="Every layer, not the slowest ten.")] = False,
@@ -134,6 +144,7 @@ def profile(
         meter=meter.value if meter else None,
         on=on,
         predict=predict,
+        predictor=predictor.value,
         token=token,
         tls_ca=existing_file(tls_ca, "--tls-ca"),
     )

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from offload.artifacts.base import MOST
 from offload.artifacts.costs import Costs, FamilyCosts
-from offload.artifacts.prediction import FittedCosts, Prediction
+from offload.artifacts.prediction import FittedCosts, Prediction, Predictor
 from offload.artifacts.profile import KernelGroup, ModelIdentity, Profile, RuntimeIdentity
 from offload.errors import OffloadError, UsageError
 from offload.graph.model_graph import ModelGraph
 from offload.models.executed import ExecutedBlock, Kernel
-from offload.predictors.families import predict_family
+from offload.predictors.families import predict_by_paper, predict_family
 from offload.predictors.features import (
     FEATURES,
     TERMS,
@@ -97,7 +97,7 @@ def _check_readable(costs: Costs) -> None:
 
 
 def predict_kernels(
-    costs: Costs, kernels: Sequence[Kernel], *, reference_s: float | None = None
+    costs: Costs, kernels: Sequence[Kernel], *, reference_s: float | None = None, predictor: Predictor = "fitted"
 ) -> list[PredictedKernel]:
     """What the kernels of one model take, in their order.
 
@@ -105,6 +105,7 @@ def predict_kernels(
         costs: Fitted on the device.
         kernels: All that the model executes.
         reference_s: What the reference kernel takes there now; None for what it took at the median while fitting.
+        predictor: Which of the fitted forms tells the times.
     """
     import numpy as np
 
@@ -136,6 +137,13 @@ def predict_kernels(
             raise OffloadError(
                 f"the costs of {family} are over variables that such kernels do not have", hint="fit again: offload fit"
             )
+        if predictor == "neurosurgeon":
+            by_paper, width = predict_by_paper(fitted, [variables[index] for index in chosen])
+            for index, each in zip(chosen, by_paper, strict=True):
+                found[index] = PredictedKernel(
+                    family=family, seconds=float(each), log_half_width=width, power_w=fitted.power_w
+                )
+            continue
         predicted = predict_family(fitted, matrix[chosen], roofline[chosen], [variables[index] for index in chosen])
         for index, each, beyond in zip(chosen, predicted.seconds, predicted.beyond, strict=True):
             width = _width(fitted, float(each)) * (2 if beyond else 1)
@@ -166,6 +174,7 @@ def predicted_profile(
     blocks: Sequence[ExecutedBlock],
     *,
     reference_s: Sequence[float] = (),
+    predictor: Predictor = "fitted",
 ) -> Profile:
     """The profile of a model as fitted costs tell it.
 
@@ -176,6 +185,7 @@ def predicted_profile(
         costs: Fitted on the device it is about.
         blocks: What the runtime would execute.
         reference_s: The reference kernel timed on the device now, if it is at hand: how fast it is just then.
+        predictor: Which of the fitted forms tells the times.
 
     Raises:
         UsageError: the costs are of another device, runtime, thread count or precision.
@@ -186,7 +196,8 @@ def predicted_profile(
 
     check_costs(costs, runtime, model.precision)
     kernels = [kernel for block in blocks for kernel in block.kernels]
-    predicted = predict_kernels(costs, kernels, reference_s=median(reference_s) if reference_s else None)
+    reference = median(reference_s) if reference_s else None
+    predicted = predict_kernels(costs, kernels, reference_s=reference, predictor=predictor)
     _refuse_unknown(predicted)
     call = costs.call
     kernels_s = sum(one.seconds for one in predicted)
@@ -239,6 +250,7 @@ def predicted_profile(
             runtime_version=costs.runtime.version,
             processor=costs.environment.processor,
             power_source=costs.power_source,
+            predictor=predictor,
         ),
         power_w=costs.power_w,
         idle_power_w=costs.idle_power_w,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+MOST_LOG_HALF_WIDTH = 50.0
 MARGIN = 1.0
 """How far outside the sampled range a feature may lie before it counts as beyond it, in powers of two."""
 
@@ -70,5 +71,25 @@ def predict_family(
         seconds = trend * np.exp(np.clip(correction(costs.trees, features), -10, 10))
     elif costs.form in ("linear", "logarithmic"):
         seconds = paper_s(costs.paper[costs.form == "logarithmic"], variables)
-        seconds = np.where(outside.any(axis=1), trend, seconds)
+        # A regression that says less than nothing says nothing.
+        seconds = np.where(outside.any(axis=1) | (seconds <= 0), trend, seconds)
     return Predicted(seconds=np.maximum(seconds, SHORTEST_S), beyond=beyond)
+
+
+def predict_by_paper(costs: FamilyCosts, variables: Sequence[Mapping[str, float]]) -> tuple[Floats, float]:
+    """Seconds of kernels by Neurosurgeon's regressions (Kang et al., ASPLOS 2017), and their 90 % half width.
+
+    Each type takes the linear or the logarithmic form, whichever was less off on networks that were left out; where the
+    linear one says less than nothing, the logarithmic one is taken. The half width, in logarithms, takes the errors to
+    be Laplace's about 0: ln 10 times their mean.
+    """
+    import numpy as np
+
+    linear, logarithmic = costs.paper
+    errors = {error.form: error.log_error for error in costs.errors}
+    seconds = paper_s(logarithmic, variables)
+    better = min(("logarithmic", "linear"), key=lambda form: errors[form])
+    if better == "linear":
+        by_linear = paper_s(linear, variables)
+        seconds = np.where(by_linear > 0, by_linear, seconds)
+    return np.maximum(seconds, SHORTEST_S), min(np.log(10) * errors[better], MOST_LOG_HALF_WIDTH)

@@ -297,6 +297,11 @@ def _predicting(profile: Profile) -> Section:
             f"the model was not run: from costs fitted {fitted.created_at[:10]} on {fitted.networks} random networks, "
             f"{profile.runtime.name} {fitted.runtime_version}, {fitted.processor}"
         ]
+        if fitted.predictor == "neurosurgeon":
+            lines.append("by Neurosurgeon's own regressions, whose intervals suppose Laplace's errors")
+        if profile.reference_s:
+            speed = human(seconds(median_estimate(profile.reference_s)))
+            lines.append(f"for the speed of this machine now, at which the reference kernel takes {speed}")
     return Section(title="How it was predicted", columns=("", "value"), rows=tuple(rows), lines=tuple(lines))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 from pathlib import Path
 
 import pytest
 
-from offload.artifacts.costs import Costs
+from offload.artifacts.costs import Costs, PaperForm
 from offload.artifacts.prediction import FittedCosts, Prediction
 from offload.artifacts.profile import KernelGroup, Profile
 from offload.errors import OffloadError
@@ -17,6 +18,8 @@ from offload.models.executed import ExecutedBlock
 from offload.planners.mincut import MinCut
 from offload.planners.plan import make_plan
 from offload.predictors.costs import predicted_profile
+from offload.predictors.families import predict_by_paper
+from offload.predictors.forms import paper_s
 from offload.reports.costs import costs_picture, costs_report, within
 from offload.reports.costs_warnings import costs_warnings, reference_spread
 from offload.reports.picture import write_picture
@@ -33,6 +36,44 @@ def profile_of(costs: Costs, *kernels: object, **changes: object) -> Profile:
     blocks = [ExecutedBlock(layers=(index,), kernels=(kernel,)) for index, kernel in enumerate(kernels)]  # type: ignore[arg-type]
     made = predicted_profile(graph, synthetic.identity(), runtime_identity(), costs, blocks)
     return made.model_copy(update=changes)
+
+
+def test_the_papers_regressions_tell_times_when_asked() -> None:
+    costs = dense_costs()
+    kernels = [gemm(4, 96, 160), gemm(2, 300, 40)]
+    (family,) = costs.families
+    graph = synthetic.chain((10,) * 3, (1000,) * 2)
+    blocks = [ExecutedBlock(layers=(index,), kernels=(kernel,)) for index, kernel in enumerate(kernels)]
+    made = predicted_profile(
+        graph, synthetic.identity(), runtime_identity(), costs, blocks, predictor="neurosurgeon"
+    )
+    errors = {error.form: error.log_error for error in family.errors}
+    logarithmic = errors["logarithmic"] <= errors["linear"]
+    form = family.paper[logarithmic]
+    expected = []
+    for kernel in kernels:
+        taken, answered = math.prod(kernel.operation.shape(0)), math.prod(kernel.operation.outputs[0])
+        if logarithmic:
+            logs = zip(form.slopes, (math.log(1 + taken), math.log(1 + answered)), strict=True)
+            expected.append(math.exp(form.constant + sum(slope * value for slope, value in logs)))
+        else:
+            expected.append(form.constant + form.slopes[0] * taken + form.slopes[1] * answered)
+    ratio = made.group_medians_s[0] / made.group_medians_s[1]
+    assert ratio == pytest.approx(expected[0] / expected[1])
+    assert made.fitted_costs is not None
+    assert made.fitted_costs.predictor == "neurosurgeon"
+    assert "Neurosurgeon" in render(made, "table", width=120, color=False)
+
+
+def test_a_regression_that_says_less_than_nothing_gives_way() -> None:
+    (family,) = dense_costs().families
+    below = PaperForm(variables=("input neurons", "output neurons"), constant=-1.0, slopes=(0.0, 0.0), logarithmic=False)
+    errors = tuple(dataclasses.replace(one, log_error=0.0 if one.form == "linear" else 1.0) for one in family.errors)
+    costs = dataclasses.replace(family, paper=(below, family.paper[1]), errors=errors)
+    variables = [{"input neurons": 100.0, "output neurons": 50.0}]
+    seconds, _ = predict_by_paper(costs, variables)
+    assert seconds == pytest.approx(paper_s(family.paper[1], variables))
+    assert seconds > 0
 
 
 def predicted(

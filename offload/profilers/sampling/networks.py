@@ -30,6 +30,10 @@ _STYLES: Mapping[str, tuple[float, Style]] = {
 """Each style with its share of the networks."""
 
 
+_ENDS = 1 / 8
+"""Share of the networks that are as small or as large as their style allows, or few would be."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SampledNetwork:
     """A random network."""
@@ -41,7 +45,7 @@ class SampledNetwork:
 
 
 def sampled_network(number: int) -> SampledNetwork:
-    """The network of a number from 0: style, size and depth fill their space evenly (Sobol's sequence).
+    """The network of a number from 0: style, size and depth fill their space evenly (Sobol's sequence), ends and all.
 
     Raises:
         ValueError: there is no such number.
@@ -51,6 +55,8 @@ def sampled_network(number: int) -> SampledNetwork:
     if not 0 <= number < MOST_NETWORKS:
         raise ValueError(f"there are {MOST_NETWORKS} networks, counted from 0")
     which, scale, depth = (float(each) for each in _points()[number])
+    if np.random.default_rng([number, 2]).random() < _ENDS:
+        scale = float(round(scale))
     builder = OnnxBuilder(np.random.default_rng([number]))
     ends = np.cumsum([share for share, _ in _STYLES.values()])
     style = list(_STYLES)[min(int(np.searchsorted(ends, which, side="right")), len(_STYLES) - 1)]
