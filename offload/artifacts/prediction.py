@@ -7,7 +7,6 @@ from typing import Literal
 
 from offload.artifacts.base import Count, Positive, Seconds
 
-
 Predictor = Literal["fitted", "neurosurgeon"]
 """`fitted`: the form that predicts best; `neurosurgeon`: the regressions of Kang et al. (ASPLOS 2017)."""
 

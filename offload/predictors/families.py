@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -88,8 +89,8 @@ def predict_by_paper(costs: FamilyCosts, variables: Sequence[Mapping[str, float]
     linear, logarithmic = costs.paper
     errors = {error.form: error.log_error for error in costs.errors}
     seconds = paper_s(logarithmic, variables)
-    better = min(("logarithmic", "linear"), key=lambda form: errors[form])
-    if better == "linear":
+    better = min(errors["linear"], errors["logarithmic"])
+    if errors["linear"] == better:
         by_linear = paper_s(linear, variables)
         seconds = np.where(by_linear > 0, by_linear, seconds)
-    return np.maximum(seconds, SHORTEST_S), min(np.log(10) * errors[better], MOST_LOG_HALF_WIDTH)
+    return np.maximum(seconds, SHORTEST_S), min(math.log(10) * better, MOST_LOG_HALF_WIDTH)

@@ -56,7 +56,8 @@ def trend_s(coefficients: Sequence[float], terms: Floats) -> Floats:
     """Seconds by a trend."""
     import numpy as np
 
-    return np.maximum(terms @ np.asarray(coefficients), SHORTEST_S)
+    seconds: Floats = np.maximum(terms @ np.asarray(coefficients), SHORTEST_S)
+    return seconds
 
 
 def fit_paper(variables: Sequence[Mapping[str, float]], seconds: Floats, *, logarithmic: bool) -> PaperForm:
@@ -78,8 +79,12 @@ def paper_s(form: PaperForm, variables: Sequence[Mapping[str, float]]) -> Floats
     """Seconds by one of Neurosurgeon's regressions; the linear one may say less than nothing, which is left so."""
     import numpy as np
 
-    result = _paper_matrix(form.variables, variables, form.logarithmic) @ np.array([form.constant, *form.slopes])
-    return np.exp(np.clip(result, -50, 50)) if form.logarithmic else result
+    result: Floats = _paper_matrix(form.variables, variables, form.logarithmic) @ np.array(
+        [form.constant, *form.slopes]
+    )
+    if form.logarithmic:
+        result = np.exp(np.clip(result, -50, 50))
+    return result
 
 
 def _paper_matrix(names: Sequence[str], variables: Sequence[Mapping[str, float]], logarithmic: bool) -> Floats:
@@ -133,7 +138,8 @@ def _rounded_down(thresholds: Floats) -> NDArray[np.float32]:
     import numpy as np
 
     nearest = thresholds.astype(np.float32)
-    return np.where(nearest > thresholds, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+    below: NDArray[np.float32] = np.where(nearest > thresholds, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+    return below
 
 
 def correction(trees: Trees, features: NDArray[np.float32]) -> Floats:
@@ -150,4 +156,5 @@ def correction(trees: Trees, features: NDArray[np.float32]) -> Floats:
             break
         goes_left = features[rows, np.where(inner, feature, 0)] <= np.asarray(nodes.threshold)[at]
         at = np.where(inner, np.where(goes_left, np.asarray(nodes.left)[at], np.asarray(nodes.right)[at]), at)
-    return trees.base + np.asarray(nodes.value, dtype=np.float64)[at].sum(axis=1)
+    added: Floats = np.asarray(nodes.value, dtype=np.float64)[at].sum(axis=1)
+    return trees.base + added

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from offload.artifacts.costs import Costs, PaperForm
+from offload.artifacts.costs import Costs
 from offload.artifacts.prediction import FittedCosts, Prediction
 from offload.artifacts.profile import KernelGroup, Profile
 from offload.errors import OffloadError
@@ -44,9 +44,7 @@ def test_the_papers_regressions_tell_times_when_asked() -> None:
     (family,) = costs.families
     graph = synthetic.chain((10,) * 3, (1000,) * 2)
     blocks = [ExecutedBlock(layers=(index,), kernels=(kernel,)) for index, kernel in enumerate(kernels)]
-    made = predicted_profile(
-        graph, synthetic.identity(), runtime_identity(), costs, blocks, predictor="neurosurgeon"
-    )
+    made = predicted_profile(graph, synthetic.identity(), runtime_identity(), costs, blocks, predictor="neurosurgeon")
     errors = {error.form: error.log_error for error in family.errors}
     logarithmic = errors["logarithmic"] <= errors["linear"]
     form = family.paper[logarithmic]
@@ -67,7 +65,7 @@ def test_the_papers_regressions_tell_times_when_asked() -> None:
 
 def test_a_regression_that_says_less_than_nothing_gives_way() -> None:
     (family,) = dense_costs().families
-    below = PaperForm(variables=("input neurons", "output neurons"), constant=-1.0, slopes=(0.0, 0.0), logarithmic=False)
+    below = dataclasses.replace(family.paper[0], constant=-1.0, slopes=(0.0, 0.0))
     errors = tuple(dataclasses.replace(one, log_error=0.0 if one.form == "linear" else 1.0) for one in family.errors)
     costs = dataclasses.replace(family, paper=(below, family.paper[1]), errors=errors)
     variables = [{"input neurons": 100.0, "output neurons": 50.0}]
