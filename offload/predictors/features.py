@@ -39,7 +39,7 @@ _CODES = (
     *("places modulo 16", "last axis modulo 16"),
 )
 _AMONG = (
-    *("reference kernel", "bytes before", "bytes of the kernel before", "kernels before", "model's kernels"),
+    *("reference kernel", "bytes before", "bytes of the kernel before"),
     *("model's bytes", "model's weight bytes", "model's largest result"),
 )
 FEATURES = (
@@ -121,7 +121,10 @@ def terms(kernel: Kernel) -> tuple[float, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What a kernel is executed among: how fast the machine is, and what its caches still hold."""
+    """What a kernel is executed among: how fast the machine is, and what its caches still hold.
+
+    How many kernels a model has is left out: real networks have several times those of the random ones.
+    """
 
     reference_s: float
     """What the reference kernel takes meanwhile."""
@@ -129,8 +132,6 @@ class Surroundings:
     """What the kernels before it read and wrote in the same run."""
     previous_bytes: float
     """Of these, the last one."""
-    kernels_before: int
-    model_kernels: int
     model_bytes: float
     """What all kernels of the model read and write in a run."""
     model_weight_bytes: float
@@ -147,14 +148,12 @@ def surroundings(kernels: Sequence[Kernel], reference_s: float) -> list[Surround
     moved = [(0.0, 0.0, 0.0) if is_free(kernel) else _bytes(kernel) for kernel in kernels]
     totals = [sum(each) for each in moved]
     found, before, previous = [], 0.0, 0.0
-    for number, own in enumerate(totals):
+    for own in totals:
         found.append(
             Surroundings(
                 reference_s=reference_s,
                 bytes_before=before,
                 previous_bytes=previous,
-                kernels_before=number,
-                model_kernels=len(kernels),
                 model_bytes=sum(totals),
                 model_weight_bytes=sum(weights for _, _, weights in moved),
                 largest_result_bytes=max(written for _, written, _ in moved),
@@ -192,8 +191,8 @@ def features(kernel: Kernel, among: Surroundings) -> tuple[float, ...]:
     )  # fmt: skip
     more = (rows, inner, columns, result[-1] if result else 1)
     around = (
-        among.bytes_before, among.previous_bytes, among.kernels_before, among.model_kernels, among.model_bytes,
-        among.model_weight_bytes, among.largest_result_bytes,
+        among.bytes_before, among.previous_bytes, among.model_bytes, among.model_weight_bytes,
+        among.largest_result_bytes,
     )  # fmt: skip
     return (
         float(_code(operation.op, _OPERATORS)),
