@@ -261,9 +261,21 @@ def _loaded(
 
 
 def _costs(predict: str) -> Costs | None:
-    """The fitted costs in a file; None where it is not a file of costs."""
+    """The fitted costs in a file; None where it is not a file of costs.
+
+    Raises:
+        OffloadError: the file is damaged.
+    """
     path = Path(predict)
-    if not path.is_file() or kind_of(path) != "costs":
+    if not path.is_file():
+        return None
+    kind = kind_of(path)
+    if kind is None:  # which of the two it was cannot be told
+        raise OffloadError(
+            f"--predict {predict}: the file is damaged, or neither costs nor a preset",
+            hint="make costs with `offload fit`, or a preset with `offload calibrate`",
+        )
+    if kind != "costs":
         return None
     from offload.artifacts.costs import Costs
 

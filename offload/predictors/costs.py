@@ -90,9 +90,9 @@ def _check_readable(costs: Costs) -> None:
     )
     if not readable:
         raise OffloadError(
-            f"the costs were fitted by offload {costs.tool_version}, which described kernels in another way than "
-            f"{__version__}",
-            hint="fit again: offload fit; or install that version",
+            f"the costs were fitted by another build of offload ({costs.tool_version}), which described kernels in "
+            f"another way than this one ({__version__})",
+            hint="fit again: offload fit",
         )
 
 

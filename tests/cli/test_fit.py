@@ -242,7 +242,7 @@ def test_a_model_is_predicted_and_planned_with_on_either_side(
     ("options", "error", "hint"),
     [
         (("--threads", "2"), "the number of threads 1, not 2", "offload fit --threads 2"),
-        (("--runtime", "torch"), "", ""),
+        (("--runtime", "torch"), "the torch runtime needs a torch module, not an ONNX file", "leave it out"),
         (("--meter", "rapl"), "--meter measures, --predict runs nothing", "leave one of them out"),
         (("--on", "127.0.0.1:1"), "--on measures, --predict runs nothing", "leave one of them out"),
     ],
@@ -292,6 +292,8 @@ def test_a_damaged_file_does_not_predict(run: Run, costs_file: Path, model_file:
     costs_file.write_text(json.dumps(document)[:1000], encoding="utf-8")
     outcome = run("profile", str(model_file), "--predict", str(costs_file))
     assert outcome.code == 1
+    assert "damaged" in outcome.error
+    assert "offload fit" in outcome.hint
     assert len(outcome.error.splitlines()) == 1
 
 
