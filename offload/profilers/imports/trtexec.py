@@ -1,7 +1,7 @@
 """TensorRT's `trtexec --exportProfile=FILE`.
 
 A list: `{"count": runs}`, then one record a kernel in the order of execution, `{"name", "timeMs", "averageMs",
-"medianMs", "percentage"}`; TensorRT before 8.4 writes no median. One figure is kept a kernel, its median over the runs
+"medianMs", "percentage"}`; older files have no median. One figure is kept a kernel, its median over the runs
 (its mean where there is none), so the profile has one sample and no interval of its own.
 
 How names are read:
