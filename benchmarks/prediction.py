@@ -206,7 +206,7 @@ def show(threads: int, results: Sequence[Result], costs: Costs) -> None:
     print(f"\n### {threads} thread{'s' if threads > 1 else ''}\n")
     print(f"Fitted on {costs.networks} random networks measured in {format_duration(costs.measuring_s)}.\n")
     names = list(results[0].baselines)
-    print(f"| model | measured | predicted | error | 90 % interval | holds | {' | '.join(names)} |")
+    print(f"| model | measured | predicted | error | 95 % interval | holds | {' | '.join(names)} |")
     print("|---" * (6 + len(names)) + "|")
     for one in results:
         measured, predicted = one.measured.whole.value, one.predicted.whole
@@ -225,7 +225,7 @@ def show(threads: int, results: Sequence[Result], costs: Costs) -> None:
     inside, count = (sum(pair) for pair in zip(*(covered(one) for one in results), strict=True))
     errors = [error for one in results for error in layer_errors(one)]
     print(f"\nlayers of 50 µs and more: {count}, median error {statistics.median(errors):.1%}, ", end="")
-    print(f"{inside / count:.1%} in their 90 % intervals; models in theirs: {sum(map(held, results))}", end="")
+    print(f"{inside / count:.1%} in their 90 % intervals; models in their 95 % ones: {sum(map(held, results))}", end="")
     print(f" of {len(results)}")
 
 

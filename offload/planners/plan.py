@@ -215,7 +215,7 @@ def _predicted_warning(side: str, profile: Profile) -> str:
     told = f", {' and '.join(rough)}" if rough else ""
     half = 100 * profile.whole.relative_half_width
     return (
-        f"the {side}'s times are predicted from fitted costs, within ±{half:.0f} % in 90 % of cases{told}: "
+        f"the {side}'s times are predicted from fitted costs, within ±{half:.0f} % in 95 % of cases{told}: "
         "profile there to be surer"
     )
 

@@ -113,7 +113,7 @@ def profile_report(profile: Profile, *, all_layers: bool = False) -> Report:
     title = f"{model.name}, batch {model.batch}, {model.precision}, on {runtime.device} ({how})"
     if profile.source == "assumed":
         title = f"{model.name}, batch {model.batch}, assumed from the preset {profile.server_preset}"
-    sections = [_layers(costs, all_layers, _interval_title(profile)), _totals(profile)]
+    sections = [_layers(costs, all_layers), _totals(profile)]
     if profile.source == "measured":
         sections.append(_measuring(profile))
     if profile.source == "imported":
@@ -127,17 +127,13 @@ def profile_report(profile: Profile, *, all_layers: bool = False) -> Report:
     return Report(title=title, sections=tuple(sections), records=records)
 
 
-def _interval_title(profile: Profile) -> str:
-    return "90 % interval" if profile.source == "predicted" else "95 % interval"
-
-
-def _layers(costs: Sequence[GroupCost], all_layers: bool, interval_title: str) -> Section:
+def _layers(costs: Sequence[GroupCost], all_layers: bool) -> Section:
     shown = costs if all_layers else sorted(costs, key=lambda cost: cost.time_s.value, reverse=True)[:SLOWEST]
     title = (
         "Layers" if len(shown) == len(costs) else f"The slowest {len(shown)} of {len(costs)} (--all shows every one)"
     )
     columns: tuple[str, ...] = (
-        "layer", "kind", "output", "size", "operations", "median", interval_title, "share", "achieved",
+        "layer", "kind", "output", "size", "operations", "median", "95 % interval", "share", "achieved",
     )  # fmt: skip
     rows = tuple(map(_row, shown))
     if all(cost.energy_j is not None for cost in costs):
@@ -197,7 +193,7 @@ def _totals(profile: Profile) -> Section:
     ]
     rows += _dividing(profile)
     rows += _energy(profile)
-    return Section(title="Totals", columns=("", "value", _interval_title(profile)), rows=tuple(rows))
+    return Section(title="Totals", columns=("", "value", "95 % interval"), rows=tuple(rows))
 
 
 def _dividing(profile: Profile) -> list[tuple[Cell, ...]]:

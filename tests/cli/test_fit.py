@@ -216,7 +216,7 @@ def test_a_model_is_predicted_and_planned_with_on_either_side(
     told = run("profile", str(model_file), "--predict", str(costs_file), "--threads", "1", "-o", str(path))
     assert told.code == 0, told.err
     assert "predicted from fitted costs" in told.out
-    assert "90 % interval" in told.out
+    assert "95 % interval" in told.out
     profile = Profile.load(path)
     assert profile.source == "predicted"
     assert all(group.prediction is not None for group in profile.groups)
