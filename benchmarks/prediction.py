@@ -271,8 +271,12 @@ def main() -> None:
             for number in range(PASSES):
                 measured = bench.measured(model, threads, number)
                 about = measured.graph, measured.model, measured.runtime, costs, blocks
-                speed = [measured.reference_s[index] for index in measured.clean_rounds]
-                predicted = predicted_profile(*about, reference_s=speed)
+                clean = measured.clean_rounds
+                speed = {
+                    "reference_s": [measured.reference_s[index] for index in clean],
+                    "empty_call_s": [measured.empty_call_s[index] for index in clean],
+                }
+                predicted = predicted_profile(*about, **speed)
                 if [group.layers for group in measured.groups] != [group.layers for group in predicted.groups]:
                     print(f"{model}: the runtime divided it in another way this time", file=sys.stderr)
                     continue

@@ -82,9 +82,10 @@ def timed(
     generator = np.random.default_rng(number)
     seconds = [law(kernel) * float(np.exp(noise * generator.standard_normal())) for kernel in kernels]
     counted = sum(not is_free(kernel) for kernel in kernels)
-    whole = 1.05 * sum(seconds) + 0.5e-6 * counted + 20e-6
+    empty = 1e-6 * float(generator.uniform(40, 120))
+    whole = 1.05 * sum(seconds) + 0.5e-6 * counted + 20e-6 + 0.6 * empty
     return TimedNetwork(
-        number=number, style="made", reference_s=1e-3, whole_s=(whole,) * rounds, kernels=tuple(kernels),
+        number=number, style="made", reference_s=1e-3, empty_call_s=empty, whole_s=(whole,) * rounds, kernels=tuple(kernels),
         kernel_s=tuple((each,) * rounds for each in seconds),
     )  # fmt: skip
 
@@ -112,6 +113,7 @@ def costs_of(networks: Sequence[TimedNetwork], **changes: object) -> Costs:
         "measuring_s": 60.0,
         "stopped": "budget",
         "reference_s": tuple(network.reference_s for network in networks),
+        "empty_call_s": tuple(network.empty_call_s for network in networks),
         "families": fitted.families,
         "call": fitted.call,
         "shared_error": fitted.shared_error,

@@ -109,6 +109,7 @@ def fit(request: FitRequest, *, workspace: Workspace, progress: Progress | None 
         measuring_s=sum(line.took_s for line in read_checkpoint(checkpoint)),
         stopped=stopped,
         reference_s=tuple(network.reference_s for network in networks),
+        empty_call_s=tuple(network.empty_call_s for network in networks),
         families=fitted.families,
         call=fitted.call,
         shared_error=fitted.shared_error,

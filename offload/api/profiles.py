@@ -217,7 +217,7 @@ def _by_preset(request: ProfileRequest, preset: Preset, workspace: Workspace, pr
 def _by_costs(request: ProfileRequest, costs: Costs, workspace: Workspace, progress: Progress) -> Profile:
     from offload.predictors.costs import check_costs, predicted_profile
     from offload.profilers.instruments import executed_blocks
-    from offload.profilers.reference import reference_now
+    from offload.profilers.reference import speed_now
 
     for option, asked in (("--channels-last", request.channels_last), ("--compile", request.compiled)):
         if asked:
@@ -230,14 +230,16 @@ def _by_costs(request: ProfileRequest, costs: Costs, workspace: Workspace, progr
     check_costs(costs, runtime.identity(threads=threads), request.dtype)  # before a model is loaded
     model, identity = _loaded(request, runtime, workspace, progress)
     blocks = executed_blocks(model, runtime, threads=threads)
-    here = costs.environment.processor == processor() and runtime.device == "cpu"
+    at_hand = costs.environment.processor == processor() and runtime.device == "cpu"
+    speed = speed_now(runtime, threads=threads) if at_hand else None
     found = predicted_profile(
         model.graph,
         identity,
         runtime.identity(threads=threads),
         costs,
         blocks,
-        reference_s=reference_now(runtime, threads=threads) if here else (),
+        reference_s=speed.reference_s if speed else (),
+        empty_call_s=speed.empty_call_s if speed else (),
         predictor=request.predictor,
     )
     powers = {"power_w": request.power_w, "idle_power_w": request.idle_power_w}

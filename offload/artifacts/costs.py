@@ -187,11 +187,16 @@ class FamilyCosts:
 
 @dataclass(frozen=True, kw_only=True)
 class CallCosts:
-    """What a model takes beyond its kernels: whole = scale · sum of kernels + per kernel · kernels + per call."""
+    """What a model takes beyond its kernels.
+
+    whole = scale · sum of kernels + per kernel · kernels + per call + empty calls · what an empty call takes.
+    """
 
     scale: Positive
     per_kernel_s: Finite
     per_call_s: Finite
+    empty_calls: Finite
+    """How much a model takes longer when a call does that computes next to nothing."""
 
 
 class Costs(Artifact):
@@ -204,6 +209,7 @@ class Costs(Artifact):
         measuring_s: How long that took.
         stopped: Why measuring ended.
         reference_s: The reference kernel in each network's rounds: what the machine did meanwhile.
+        empty_call_s: A call that computes next to nothing in each network's rounds.
         families: Costs by family.
         call: What a model takes beyond its kernels.
         shared_error: Half width of the 90 % interval of a model's time, as a fraction, beside its kernels' own errors.
@@ -226,6 +232,7 @@ class Costs(Artifact):
     measuring_s: Seconds
     stopped: Literal["budget", "all networks", "interrupted"]
     reference_s: tuple[Positive, ...]
+    empty_call_s: tuple[Positive, ...]
     families: tuple[FamilyCosts, ...]
     call: CallCosts
     shared_error: Annotated[float, Field(ge=0, le=10)]

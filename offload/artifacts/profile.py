@@ -123,6 +123,7 @@ class Profile(Artifact):
         profiled_s: The whole model with the profiler on, one sample a round.
         groups: The layers as they were executed.
         reference_s: A fixed kernel timed in each round; shows what the machine did meanwhile.
+        empty_call_s: A call that computes next to nothing, timed after a rest in each round.
         waited_s: How long the model's threads waited for a core in each round, where the system tells.
         takes: Which load of the model each round's whole was timed on; empty when the model was loaded once.
         dirty_rounds: Rounds in which something else used the machine; left out of summaries.
@@ -160,6 +161,7 @@ class Profile(Artifact):
     profiled_s: tuple[Positive, ...]
     groups: tuple[KernelGroup, ...]
     reference_s: tuple[Positive, ...]
+    empty_call_s: tuple[Positive, ...] = ()
     waited_s: tuple[Seconds, ...] = ()
     takes: tuple[int, ...] = ()
     dirty_rounds: tuple[int, ...] = ()

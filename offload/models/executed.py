@@ -48,6 +48,8 @@ class Kernel:
     """Bytes of one element of its largest tensor."""
     position: int = 0
     """Its place in the order of execution."""
+    version: int = 0
+    """Since which version of ONNX the operator is what it is; 0 for the runtime's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,8 @@ class TimedNetwork:
     style: str
     reference_s: float
     """The reference kernel meanwhile."""
+    empty_call_s: float
+    """A call that computes next to nothing, meanwhile."""
     whole_s: tuple[float, ...]
     """The unprofiled network, one sample a round."""
     kernels: tuple[Kernel, ...]
@@ -82,8 +86,9 @@ def executed_kernels(optimised: onnx.ModelProto, types: Mapping[str, tuple[int, 
         optimised: What ONNX Runtime wrote to `optimized_model_filepath`.
         types: ONNX element type and shape of the tensors of the model it was made from.
     """
-    from onnx import helper
+    from onnx import defs, helper
 
+    opset = max((one.version for one in optimised.opset_import if one.domain in ("", "ai.onnx")), default=0)
     weights = {tensor.name: tensor for tensor in optimised.graph.initializer}
     shapes: dict[str, Shape] = {name: shape for name, (_, shape) in types.items()}
     shapes |= {name: tuple(tensor.dims) for name, tensor in weights.items()}
@@ -120,6 +125,11 @@ def executed_kernels(optimised: onnx.ModelProto, types: Mapping[str, tuple[int, 
                 ),
                 item_bytes=helper.tensor_dtype_to_np_dtype(elements.get(largest, 1)).itemsize,
                 position=number,
+                version=(
+                    defs.get_schema(node.op_type, opset).since_version
+                    if node.domain in ("", "ai.onnx") and defs.has(node.op_type)
+                    else 0
+                ),
             )
         )
     return tuple(found)

@@ -97,7 +97,12 @@ def _check_readable(costs: Costs) -> None:
 
 
 def predict_kernels(
-    costs: Costs, kernels: Sequence[Kernel], *, reference_s: float | None = None, predictor: Predictor = "fitted"
+    costs: Costs,
+    kernels: Sequence[Kernel],
+    *,
+    reference_s: float | None = None,
+    empty_call_s: float | None = None,
+    predictor: Predictor = "fitted",
 ) -> list[PredictedKernel]:
     """What the kernels of one model take, in their order.
 
@@ -105,6 +110,7 @@ def predict_kernels(
         costs: Fitted on the device.
         kernels: All that the model executes.
         reference_s: What the reference kernel takes there now; None for what it took at the median while fitting.
+        empty_call_s: The same of a call that computes next to nothing.
         predictor: Which of the fitted forms tells the times.
     """
     import numpy as np
@@ -113,8 +119,10 @@ def predict_kernels(
         return []
     if reference_s is None:
         reference_s = float(np.median(costs.reference_s))
+    if empty_call_s is None:
+        empty_call_s = float(np.median(costs.empty_call_s))
     order = sorted(range(len(kernels)), key=lambda index: kernels[index].position)
-    around = surroundings([kernels[index] for index in order], reference_s)
+    around = surroundings([kernels[index] for index in order], reference_s, empty_call_s)
     among = dict(zip(order, around, strict=True))
     matrix = feature_matrix(kernels, [among[index] for index in range(len(kernels))])
     roofline = np.array([terms(kernel) for kernel in kernels])
@@ -174,6 +182,7 @@ def predicted_profile(
     blocks: Sequence[ExecutedBlock],
     *,
     reference_s: Sequence[float] = (),
+    empty_call_s: Sequence[float] = (),
     predictor: Predictor = "fitted",
 ) -> Profile:
     """The profile of a model as fitted costs tell it.
@@ -185,6 +194,7 @@ def predicted_profile(
         costs: Fitted on the device it is about.
         blocks: What the runtime would execute.
         reference_s: The reference kernel timed on the device now, if it is at hand: how fast it is just then.
+        empty_call_s: The same of a call that computes next to nothing.
         predictor: Which of the fitted forms tells the times.
 
     Raises:
@@ -197,12 +207,14 @@ def predicted_profile(
     check_costs(costs, runtime, model.precision)
     kernels = [kernel for block in blocks for kernel in block.kernels]
     reference = median(reference_s) if reference_s else None
-    predicted = predict_kernels(costs, kernels, reference_s=reference, predictor=predictor)
+    empty = median(empty_call_s or costs.empty_call_s)
+    predicted = predict_kernels(costs, kernels, reference_s=reference, empty_call_s=empty, predictor=predictor)
     _refuse_unknown(predicted)
     call = costs.call
     kernels_s = sum(one.seconds for one in predicted)
     counted = sum(not is_free(kernel) for kernel in kernels)
-    whole_s = max(call.scale * kernels_s + call.per_kernel_s * counted + call.per_call_s, kernels_s / 2, 1e-9)
+    beside_s = call.per_kernel_s * counted + call.per_call_s + call.empty_calls * empty
+    whole_s = max(call.scale * kernels_s + beside_s, kernels_s / 2, 1e-9)
     if not whole_s <= _MOST_S:
         raise OffloadError(
             f"the costs tell of a run of {whole_s:.3g} s, which cannot be true", hint="fit again: offload fit"
@@ -242,6 +254,7 @@ def predicted_profile(
         profiled_s=whole,
         groups=tuple(groups),
         reference_s=tuple(reference_s),
+        empty_call_s=tuple(empty_call_s),
         stopped="not measured",
         shared_error=costs.shared_error,
         fitted_costs=FittedCosts(

@@ -35,11 +35,20 @@ _WAYS = ("nchwc.ReorderInput", "nchwc.ReorderOutput", "nchwc.", "Fused", "aten."
 TERMS = ("operations", "moved bytes", "weight bytes", "launch")
 """What the roofline's trend adds up."""
 _CODES = (
-    *("operator", "runs as", "activation", "adds", "transposed", "channels in modulo 16", "channels out modulo 16"),
+    *(
+        "operator",
+        "version",
+        "runs as",
+        "activation",
+        "adds",
+        "transposed",
+        "channels in modulo 16",
+        "channels out modulo 16",
+    ),
     *("places modulo 16", "last axis modulo 16"),
 )
 _AMONG = (
-    *("reference kernel", "bytes before", "bytes of the kernel before"),
+    *("reference kernel", "empty call", "bytes before", "bytes of the kernel before"),
     *("model's bytes", "model's weight bytes", "model's largest result"),
 )
 FEATURES = (
@@ -128,6 +137,8 @@ class Surroundings:
 
     reference_s: float
     """What the reference kernel takes meanwhile."""
+    empty_call_s: float
+    """What a call takes meanwhile that computes next to nothing."""
     bytes_before: float
     """What the kernels before it read and wrote in the same run."""
     previous_bytes: float
@@ -138,12 +149,13 @@ class Surroundings:
     largest_result_bytes: float
 
 
-def surroundings(kernels: Sequence[Kernel], reference_s: float) -> list[Surroundings]:
+def surroundings(kernels: Sequence[Kernel], reference_s: float, empty_call_s: float) -> list[Surroundings]:
     """What each kernel of a model is executed among.
 
     Args:
         kernels: All of the model's, in the order of execution.
         reference_s: What the reference kernel takes meanwhile.
+        empty_call_s: What a call takes meanwhile that computes next to nothing.
     """
     moved = [(0.0, 0.0, 0.0) if is_free(kernel) else _bytes(kernel) for kernel in kernels]
     totals = [sum(each) for each in moved]
@@ -152,6 +164,7 @@ def surroundings(kernels: Sequence[Kernel], reference_s: float) -> list[Surround
         found.append(
             Surroundings(
                 reference_s=reference_s,
+                empty_call_s=empty_call_s,
                 bytes_before=before,
                 previous_bytes=previous,
                 model_bytes=sum(totals),
@@ -196,12 +209,14 @@ def features(kernel: Kernel, among: Surroundings) -> tuple[float, ...]:
     )  # fmt: skip
     return (
         float(_code(operation.op, _OPERATORS)),
+        float(kernel.version),
         float(next((code for code, start in enumerate(_WAYS, 1) if kernel.runs.startswith(start)), 0)),
         float(_code(activation, _ACTIVATIONS)),
         float(added),
         float(bool(attributes.get("transA")) + 2 * bool(attributes.get("transB"))),
         *(float(size % 16) for size in (image[1], made[1], image[2] * image[3], result[-1] if result else 0)),
         math.log2(among.reference_s),
+        math.log2(among.empty_call_s),
         *(math.log2(1 + float(size)) for size in around),
         *(math.log2(1 + float(size)) for size in sizes),
         math.log2((flops + 1) / (read + written + constant + 1)),

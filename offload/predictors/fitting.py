@@ -131,7 +131,7 @@ def samples_by_family(networks: Sequence[TimedNetwork]) -> dict[str, Samples]:
         for index, kernel in enumerate(network.kernels):
             if not is_free(kernel):
                 kernels.setdefault(family_of(kernel), []).append((which, index))
-    among = [surroundings(network.kernels, network.reference_s) for network in networks]
+    among = [surroundings(network.kernels, network.reference_s, network.empty_call_s) for network in networks]
     found = {}
     for family, places in kernels.items():
         chosen = [networks[which].kernels[index] for which, index in places]
@@ -309,14 +309,18 @@ def _whole_models(networks: Sequence[TimedNetwork], rows: Floats) -> tuple[CallC
     whole = np.array([np.median(network.whole_s) for network in networks])
     measured = np.array([sum(float(np.median(one)) for one in network.kernel_s) for network in networks])
     counts = np.array([sum(not is_free(kernel) for kernel in network.kernels) for network in networks])
+    empty = np.array([network.empty_call_s for network in networks])
 
     def model(parameters: Floats, kernels_s: Floats) -> Floats:
-        scale, per_kernel, per_call = parameters
-        found: Floats = scale * kernels_s + (per_kernel * counts + per_call) * 1e-6
+        scale, per_kernel, per_call, empty_calls = parameters
+        found: Floats = scale * kernels_s + empty_calls * empty + (per_kernel * counts + per_call) * 1e-6
         return np.maximum(found, kernels_s / 2)
 
     fitted = least_squares(
-        lambda parameters: np.log(model(parameters, measured) / whole), (1.0, 0.5, 5.0), loss="soft_l1", f_scale=0.05
+        lambda parameters: np.log(model(parameters, measured) / whole),
+        (1.0, 0.5, 5.0, 0.5),
+        loss="soft_l1",
+        f_scale=0.05,
     )
     row_of = {network.number: index for index, network in enumerate(networks)}
     which = np.array([row_of[int(number)] for number in rows[:, 0]])
@@ -337,6 +341,6 @@ def _whole_models(networks: Sequence[TimedNetwork], rows: Floats) -> tuple[CallC
     own = np.bincount(which, weights=half**2, minlength=len(networks)) ** 0.5 / np.maximum(summed, 1e-9)
     # What of each error the kernels' own intervals do not explain.
     needed = np.sqrt(np.maximum(errors**2 - own**2, 0))
-    scale, per_kernel, per_call = (float(each) for each in fitted.x)
-    call = CallCosts(scale=scale, per_kernel_s=per_kernel * 1e-6, per_call_s=per_call * 1e-6)
+    scale, per_kernel, per_call, empty_calls = (float(each) for each in fitted.x)
+    call = CallCosts(scale=scale, per_kernel_s=per_kernel * 1e-6, per_call_s=per_call * 1e-6, empty_calls=empty_calls)
     return call, conformal_quantile(needed), tuple(float(error) for error in errors)

@@ -20,7 +20,7 @@ from offload.graph.model_graph import ModelGraph
 from offload.models.loaded import LoadedModel
 from offload.profilers.divided import divided_runs
 from offload.profilers.instruments import InstrumentedSession, instrumented
-from offload.profilers.reference import ReferenceKernel, dirty_rounds, waited_s
+from offload.profilers.reference import EmptyCall, ReferenceKernel, dirty_rounds, waited_s
 from offload.profilers.rests import PAUSE_S
 from offload.progress import NullProgress, Progress
 from offload.runtimes.base import Runtime
@@ -91,7 +91,8 @@ def profile_model(
         profiled = instrumented(model, runtime, threads=threads, folder=Path(folder))
         reference = ReferenceKernel(runtime, threads=threads)
         progress.finish()
-        rounds = _Rounds(lambda: runtime.load(model.whole, threads=threads), profiled, reference, feeds)
+        call = EmptyCall(runtime, threads=threads)
+        rounds = _Rounds(lambda: runtime.load(model.whole, threads=threads), profiled, reference, call, feeds)
         stopped = rounds.measure(precision, max_time_s, progress)
         timed = profiled.finish()
     groups = tuple(
@@ -111,6 +112,7 @@ def profile_model(
         profiled_s=tuple(rounds.profiled_s),
         groups=groups,
         reference_s=tuple(rounds.reference_s),
+        empty_call_s=tuple(rounds.empty_call_s),
         waited_s=tuple(rounds.waited_s),
         takes=tuple(rounds.takes),
         dirty_rounds=rounds.dirty,
@@ -133,6 +135,7 @@ class _Round:
     """One round of one profile."""
 
     reference_s: float
+    empty_call_s: float
     whole_s: float
     waited_s: float
     profiled_s: float
@@ -150,9 +153,11 @@ class _Rounds:
         load: Callable[[], Session],
         profiled: InstrumentedSession,
         reference: ReferenceKernel,
+        call: EmptyCall,
         feeds: Mapping[str, Array],
     ) -> None:
         self._load, self._profiled, self._reference, self._feeds = load, profiled, reference, feeds
+        self._call = call
         self._loading_s = 0.0
         self._take = -1
         self._plain = self._next_take()
@@ -170,6 +175,10 @@ class _Rounds:
     @property
     def reference_s(self) -> list[float]:
         return [one.reference_s for one in self._done]
+
+    @property
+    def empty_call_s(self) -> list[float]:
+        return [one.empty_call_s for one in self._done]
 
     @property
     def waited_s(self) -> list[float]:
@@ -232,6 +241,7 @@ class _Rounds:
 
     def _one_round(self) -> None:
         reference_s = self._reference.time_once()
+        empty_call_s = self._call.time_once()
         self._plain.run(self._feeds)
         time.sleep(PAUSE_S)
         waited = waited_s()
@@ -247,6 +257,7 @@ class _Rounds:
         self._done.append(
             _Round(
                 reference_s=reference_s,
+                empty_call_s=empty_call_s,
                 whole_s=whole_s,
                 waited_s=waited,
                 profiled_s=profiled_s,

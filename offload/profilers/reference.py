@@ -1,17 +1,22 @@
-"""What else the machine did while something was measured: a fixed piece of work, and time spent waiting for a core."""
+"""What else the machine did while something was measured: fixed pieces of work, and time spent waiting for a core."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from offload.artifacts.estimate import median_estimate
 from offload.models.segments import OnnxSegment, TorchSegment
-from offload.profilers.rests import PAUSE_S
+from offload.profilers.rests import PAUSE_S, timed_after_rest
 from offload.runtimes.base import Runtime, Session
 from offload.runtimes.torch import TorchRuntime
+
+if TYPE_CHECKING:
+    from offload.runtimes.base import Array
 
 _CHANNELS, _SIDE, _BLOCKS = 64, 28, 10
 _TIMES_NOW = 9
@@ -29,15 +34,7 @@ class ReferenceKernel:
     """
 
     def __init__(self, runtime: Runtime, *, threads: int) -> None:
-        import numpy as np
-
-        shape = (1, _CHANNELS, _SIDE, _SIDE)
-        self._session: Session
-        if isinstance(runtime, TorchRuntime):  # as it is, whatever is done to the model
-            self._session = TorchRuntime(device=runtime.device).load(_torch_segment(shape), threads=threads)
-        else:
-            self._session = runtime.load(_onnx_segment(shape), threads=threads)
-        self._feeds = {"x0": np.random.default_rng(0).standard_normal(shape, dtype=np.float32)}
+        self._session, self._feeds = _loaded(runtime, (1, _CHANNELS, _SIDE, _SIDE), _BLOCKS, threads=threads)
 
     def time_once(self) -> float:
         """Seconds of one run, the median of three after one that refills the caches.
@@ -52,37 +49,76 @@ class ReferenceKernel:
         return sorted(seconds[1:])[1]
 
 
-def reference_now(runtime: Runtime, *, threads: int) -> tuple[float, ...]:
-    """How fast the machine is now: the reference kernel timed a few times, in seconds, each after a rest."""
-    kernel = ReferenceKernel(runtime, threads=threads)
-    seconds = []
+class EmptyCall:
+    """A model of one activation of 64 numbers: what a call takes, after a rest, before anything is computed.
+
+    It is a good part of what a small model takes, and on some machines it swings within seconds.
+    """
+
+    def __init__(self, runtime: Runtime, *, threads: int) -> None:
+        self._session, self._feeds = _loaded(runtime, (1, 64), 0, threads=threads)
+
+    def time_once(self) -> float:
+        """Seconds of one call after a rest."""
+        return timed_after_rest(self._session, self._feeds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """How fast a machine is, in samples a few hundredths of a second apart."""
+
+    reference_s: tuple[float, ...]
+    """The reference kernel."""
+    empty_call_s: tuple[float, ...]
+
+
+def speed_now(runtime: Runtime, *, threads: int) -> Speed:
+    """How fast the machine is now; no model is run for it."""
+    kernel, call = ReferenceKernel(runtime, threads=threads), EmptyCall(runtime, threads=threads)
+    reference_s, empty_call_s = [], []
     for _ in range(_TIMES_NOW):
         time.sleep(PAUSE_S)
-        seconds.append(kernel.time_once())
-    return tuple(seconds)
+        reference_s.append(kernel.time_once())
+        empty_call_s.append(call.time_once())
+    return Speed(reference_s=tuple(reference_s), empty_call_s=tuple(empty_call_s))
 
 
-def _onnx_segment(shape: tuple[int, ...]) -> OnnxSegment:
+def _loaded(runtime: Runtime, shape: tuple[int, ...], blocks: int, *, threads: int) -> tuple[Session, dict[str, Array]]:
+    """So many residual blocks, or for none an activation, and their input."""
+    import numpy as np
+
+    session: Session
+    if isinstance(runtime, TorchRuntime):  # as it is, whatever is done to the model
+        session = TorchRuntime(device=runtime.device).load(_torch_segment(shape, blocks), threads=threads)
+    else:
+        session = runtime.load(_onnx_segment(shape, blocks), threads=threads)
+    return session, {"x0": np.random.default_rng(0).standard_normal(shape, dtype=np.float32)}
+
+
+def _onnx_segment(shape: tuple[int, ...], blocks: int) -> OnnxSegment:
     import numpy as np
     import onnx
     from onnx import helper, numpy_helper
 
     generator = np.random.default_rng(0)
     weights, nodes = [], []
-    for i in range(_BLOCKS):
-        kernel = generator.standard_normal((_CHANNELS, _CHANNELS, 1, 1), dtype=np.float32) / _CHANNELS
+    for i in range(blocks):
+        kernel = generator.standard_normal((shape[1], shape[1], 1, 1), dtype=np.float32) / shape[1]
         weights.append(numpy_helper.from_array(kernel, f"w{i}"))
         nodes.append(helper.make_node("Conv", [f"x{i}", f"w{i}"], [f"c{i}"]))
         nodes.append(helper.make_node("Relu", [f"c{i}"], [f"r{i}"]))
         nodes.append(helper.make_node("Add", [f"r{i}", f"x{i}"], [f"x{i + 1}"]))
-    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("x0", f"x{_BLOCKS}")]
+    if not blocks:
+        nodes.append(helper.make_node("Relu", ["x0"], ["r0"]))
+    last = f"x{blocks}" if blocks else "r0"
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("x0", last)]
     graph = helper.make_graph(nodes, "reference", ends[:1], ends[1:], weights)
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return OnnxSegment(onnx=model.SerializeToString(), inputs=("x0",), outputs=(f"x{_BLOCKS}",))
+    return OnnxSegment(onnx=model.SerializeToString(), inputs=("x0",), outputs=(last,))
 
 
 @cache
-def _torch_segment(shape: tuple[int, ...]) -> TorchSegment:
+def _torch_segment(shape: tuple[int, ...], blocks: int) -> TorchSegment:
     import torch
     from torch import nn
 
@@ -91,14 +127,14 @@ def _torch_segment(shape: tuple[int, ...]) -> TorchSegment:
     class Residual(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.conv = nn.Conv2d(_CHANNELS, _CHANNELS, 1, bias=False)
-            nn.init.constant_(self.conv.weight, 1 / _CHANNELS)
+            self.conv = nn.Conv2d(shape[1], shape[1], 1, bias=False)
+            nn.init.constant_(self.conv.weight, 1 / shape[1])
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.relu(self.conv(x)) + x
 
-    blocks = nn.Sequential(*(Residual() for _ in range(_BLOCKS)))
-    program = capture(blocks, {"x0": torch.zeros(shape)}, name="reference")
+    network = nn.Sequential(*(Residual() for _ in range(blocks))) if blocks else nn.ReLU()
+    program = capture(network, {"x0": torch.zeros(shape)}, name="reference")
     layers = tuple(range(len(program.calls)))
     return TorchSegment(program=program, layers=layers, inputs=program.graph.inputs, outputs=program.graph.outputs)
 

@@ -125,7 +125,7 @@ def _whole(costs: Costs) -> Section:
     rows += [
         ("kernels in a model against what the profiler tells of them", Quantity(value=call.scale, unit="times")),
         ("beside them, each kernel", _signed(call.per_kernel_s)),
-        ("beside them, each call", _signed(call.per_call_s)),
+        ("beside them, each call", f"{_signed(call.per_call_s)} and {call.empty_calls:.2f} of an empty call"),
         ("shared error: half width of a model's 90 % interval", fraction(costs.shared_error)),
     ]
     return Section(title="Whole networks, predicted without them", columns=("", "value"), rows=tuple(rows))

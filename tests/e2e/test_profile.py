@@ -60,7 +60,8 @@ def test_a_profile_adds_up_and_survives_being_written(folder: Path) -> None:
     assert (medians > 0).all()
     assert medians.sum() == pytest.approx(profile.whole.value)
     assert profile.whole.low <= profile.whole.value <= profile.whole.high
-    assert len(profile.whole_s) == len(profile.profiled_s) == len(profile.reference_s) == len(profile.waited_s)
+    assert len(profile.whole_s) == len(profile.profiled_s) == len(profile.waited_s)
+    assert len(profile.whole_s) == len(profile.reference_s) == len(profile.empty_call_s)
     convolutions = sum(
         seconds
         for seconds, group in zip(medians, profile.groups, strict=True)

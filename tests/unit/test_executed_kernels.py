@@ -111,3 +111,17 @@ def test_element_types_are_those_of_the_largest_tensor() -> None:
     graph = helper.make_graph(nodes, "g", [], [], [helper.make_tensor("w", TensorProto.FLOAT, (9, 4), [0.0] * 36)])
     (kernel,) = executed_kernels(helper.make_model(graph), {"i": (TensorProto.INT64, (3,)), "y": (1, (3, 4))})
     assert kernel.item_bytes == 4
+
+
+@pytest.mark.parametrize(("opset", "version"), [(9, 7), (18, 11), (20, 19)])
+def test_kernels_say_since_when_their_operator_is_what_it_is(opset: int, version: int) -> None:
+    pool = helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2])
+    own = helper.make_node("QuickGelu", ["y"], ["z"], domain="com.microsoft")
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 5, side, side])
+        for name, side in zip("xz", (9, 4), strict=True)
+    ]
+    graph = helper.make_graph([pool, own], "versions", ends[:1], ends[1:])
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    found = executed_kernels(helper.make_model(graph, opset_imports=opsets), {"x": (1, (1, 5, 9, 9))})
+    assert [kernel.version for kernel in found] == [version, 0]

@@ -175,7 +175,9 @@ def test_whole_networks_are_told_by_what_calls_take(no_trees: None) -> None:
     assert np.median(np.abs(found.whole_errors)) < 0.02
     assert found.call.scale == pytest.approx(1.05, abs=0.03)
     # Each network has four kernels, so that only the sum of both can be told.
-    assert 4 * found.call.per_kernel_s + found.call.per_call_s == pytest.approx(22e-6, abs=4e-6)
+    beside = 4 * found.call.per_kernel_s + found.call.per_call_s
+    assert beside + found.call.empty_calls * 80e-6 == pytest.approx(70e-6, abs=5e-6)
+    assert found.call.empty_calls == pytest.approx(0.6, abs=0.15)
     assert found.shared_error < 0.1
 
 
@@ -234,6 +236,6 @@ def test_bands_are_in_order_and_the_last_has_no_end(no_trees: None) -> None:
 def test_a_models_own_kernels_are_its_bytes(no_trees: None) -> None:
     network: TimedNetwork = dense_networks(1)[0]
     (samples,) = fitting.samples_by_family([network]).values()
-    expected = feature_matrix(network.kernels, surroundings(network.kernels, network.reference_s))
+    expected = feature_matrix(network.kernels, surroundings(network.kernels, network.reference_s, network.empty_call_s))
     assert (samples.features == expected).all()
     assert samples.terms.shape == (4, len(TERMS))

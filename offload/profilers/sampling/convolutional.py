@@ -154,13 +154,31 @@ def _grouped(net: ImageNetwork, x: Value) -> Value:
     x = _to_multiple(net, x, groups)
     kernel = (3, 3) if net.chance(0.6) else (1, 1)
     x = net.act(net.convolution(x, per_group * groups, kernel, groups=groups))
-    if net.chance(0.4):
-        n, c, h, w = x.shape
-        shapes = [(n, groups, c // groups, h, w), (n, c // groups, groups, h, w), x.shape]
-        x = net.builder.add("Reshape", [x, net.builder.integers(shapes[0])], shapes[0])
-        x = net.builder.add("Transpose", [x], shapes[1], perm=[0, 2, 1, 3, 4])
-        x = net.builder.add("Reshape", [x, net.builder.integers(shapes[2])], shapes[2])
-    return x
+    return _shuffle(net, x, groups) if net.chance(0.4) else x
+
+
+def _shuffled(net: ImageNetwork, x: Value) -> Value:
+    """ShuffleNet's unit: grouped 1x1 convolutions around a depthwise one, beside the input or its average."""
+    groups = int(pick(net.generator, {2: 20, 3: 25, 4: 35, 8: 20}))
+    x = _to_multiple(net, x, groups)
+    c = x.shape[1]
+    stride = 2 if net.chance(0.3) and min(x.shape[2:]) >= 8 else 1
+    inner = max(groups, c // 4 // groups * groups)
+    y = _shuffle(net, net.act(net.convolution(x, inner, groups=groups)), groups)
+    y = net.convolution(y, inner, (3, 3), stride=stride, groups=inner)
+    y = net.convolution(y, c, groups=groups)
+    if stride == 1:
+        return net.act(net.sum(x, y))
+    return net.act(net.concat([net.pool("AveragePool", x, 3, 2, 1), y]))
+
+
+def _shuffle(net: ImageNetwork, x: Value, groups: int) -> Value:
+    """The groups' channels interleaved."""
+    n, c, h, w = x.shape
+    shapes = [(n, groups, c // groups, h, w), (n, c // groups, groups, h, w), x.shape]
+    x = net.builder.add("Reshape", [x, net.builder.integers(shapes[0])], shapes[0])
+    x = net.builder.add("Transpose", [x], shapes[1], perm=[0, 2, 1, 3, 4])
+    return net.builder.add("Reshape", [x, net.builder.integers(shapes[2])], shapes[2])
 
 
 def _to_multiple(net: ImageNetwork, x: Value, groups: int) -> Value:
@@ -322,7 +340,7 @@ def _gate(net: ImageNetwork, x: Value) -> Value:
 
 
 _BLOCKS: dict[Block, float] = {
-    _plain: 22, _pointwise: 8, _grouped: 7, _depthwise: 8, _inverted: 12, _bottleneck: 10, _basic: 7, _dense: 9,
+    _plain: 22, _pointwise: 8, _grouped: 7, _shuffled: 6, _depthwise: 8, _inverted: 12, _bottleneck: 10, _basic: 7, _dense: 9,
     _inception: 8, _fire: 5, _pooling: 8, _response_norm: 4, _hourglass: 6, _gate: 4,
 }  # fmt: skip
 

@@ -74,10 +74,10 @@ def dense_network(builder: OnnxBuilder, generator: np.random.Generator, scale: f
     Args:
         builder: What it is built on.
         generator: Decides everything else.
-        scale: From 0 to 1: how much its layers compute, on a logarithmic scale from 20 kFLOP to 12 GFLOP.
+        scale: From 0 to 1: how much its layers compute, on a logarithmic scale from 20 kFLOP to 24 GFLOP.
         depth: From 0 to 1: how many layers, from 1 to 8.
     """
-    budget = 2e4 * 6e5**scale
+    budget = 2e4 * 1.2e6**scale
     rows = log_integer(generator, 1, 600) if generator.random() < 0.6 else 1
     x = builder.input((rows, log_integer(generator, 16, 8192)))
     act = str(pick(generator, {"Relu": 35, "Sigmoid": 20, "Tanh": 15, "Clip": 20, "Gelu": 5, "Softplus": 2, "Elu": 3}))
@@ -100,13 +100,13 @@ def local_network(builder: OnnxBuilder, generator: np.random.Generator, scale: f
     """
     from numpy import arange, int64
 
-    side, most = round(6 * (64 / 6) ** scale), log_integer(generator, 2_000_000, 70_000_000)
+    side, most = round(6 * (64 / 6) ** scale), log_integer(generator, 2_000_000, 90_000_000)
     channels = log_integer(generator, 1, 48)
     x = builder.input((1, channels, side, side))
     x = builder.add("Transpose", [x], (side, side, 1, channels), perm=[2, 3, 0, 1])
     for _ in range(1 + round(3 * depth)):
         side, channels = x.shape[0], x.shape[3]
-        kernel = min(int(pick(generator, {3: 40, 5: 30, 7: 20, 9: 10})), side)
+        kernel = min(int(pick(generator, {3: 30, 5: 25, 7: 25, 9: 20})), side)
         stride = 2 if side > 16 and generator.random() < 0.3 else 1
         out = (side - kernel) // stride + 1
         features = min(log_integer(generator, 4, 64), max(1, most // (out * out * kernel * kernel * channels)))

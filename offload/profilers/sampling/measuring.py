@@ -19,7 +19,6 @@ from offload.models.onnx_graph import graph_of, infer_types
 from offload.models.operators import kind_of
 from offload.profilers.kernels import KernelTimer
 from offload.profilers.layers import random_feeds
-from offload.profilers.reference import ReferenceKernel
 from offload.profilers.sampling.networks import MOST_NETWORKS, SampledNetwork, sampled_network
 from offload.profilers.sampling.rounds import timed_rounds
 from offload.progress import Progress
@@ -152,7 +151,6 @@ def _measure_onnx_network(network: SampledNetwork, runtime: OnnxRuntime, *, thre
 
     graph = graph_of(network.onnx)
     feeds = random_feeds(graph)
-    reference = ReferenceKernel(runtime, threads=threads)
     with tempfile.TemporaryDirectory(prefix="offload-fit-") as folder:
         timer = KernelTimer(network.onnx, runtime, threads=threads, folder=Path(folder))
         optimised = timer.optimised()
@@ -160,12 +158,13 @@ def _measure_onnx_network(network: SampledNetwork, runtime: OnnxRuntime, *, thre
         plain = runtime.load_onnx(network.onnx, threads=threads)
         plain.run(feeds)
         timer.run(feeds)
-        rounds = timed_rounds(lambda: plain.run(feeds), lambda: timer.run(feeds), reference)
+        rounds = timed_rounds(lambda: plain.run(feeds), lambda: timer.run(feeds), runtime, threads=threads)
         samples = timer.finish(kernel.name for kernel in kernels)
     return TimedNetwork(
         number=network.number,
         style=network.style,
         reference_s=rounds.reference_s,
+        empty_call_s=rounds.empty_call_s,
         whole_s=rounds.whole_s,
         kernels=kernels,
         kernel_s=tuple(tuple(samples[kernel.name][run] for run in rounds.runs) for kernel in kernels),

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 MOST_NETWORKS = 1500
 _STYLES: Mapping[str, tuple[float, Style]] = {
-    "image": (0.58, image_network),
+    "image": (0.54, image_network),
     "dense": (0.12, dense_network),
-    "transformer": (0.11, transformer_network),
-    "recurrent": (0.09, recurrent_network),
+    "transformer": (0.10, transformer_network),
+    "recurrent": (0.12, recurrent_network),
     "speech": (0.05, speech_network),
-    "local": (0.05, local_network),
+    "local": (0.07, local_network),
 }
 """Each style with its share of the networks."""
 
@@ -41,7 +41,7 @@ class SampledNetwork:
     number: int
     style: str
     onnx: bytes
-    """Float32, opset 20, static shapes."""
+    """Float32, static shapes."""
 
 
 def sampled_network(number: int) -> SampledNetwork:

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-OPSET = 20
+_OPSETS = {18: 0.6, 20: 0.4}
+"""Versions of ONNX's operators, each with its share of the networks: exporters write both, and ONNX Runtime executes
+some operators of the newer one in another way."""
+_GELU_OPSET = 20
 _IR_VERSION = 10
 _BLOCK = 1 << 16
 """Weights beyond this many elements repeat a block of so many: what values they hold makes no difference to time."""
@@ -33,6 +36,7 @@ class OnnxBuilder:
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._generator = generator
+        self._opset = int(generator.choice(list(_OPSETS), p=list(_OPSETS.values())))
         self._nodes: list[onnx.NodeProto] = []
         self._weights: list[onnx.TensorProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -94,6 +98,8 @@ class OnnxBuilder:
         """One operator with several results; an input of None is left out."""
         from onnx import helper
 
+        if op == "Gelu":
+            self._opset = max(self._opset, _GELU_OPSET)
         results = [Value(self._name(op.lower()), tuple(shape)) for shape in shapes]
         names = [value.name if value is not None else "" for value in inputs]
         self._nodes.append(
@@ -116,7 +122,7 @@ class OnnxBuilder:
             if name not in self._read
         ]
         graph = helper.make_graph(self._nodes, "sampled", self._inputs, outputs, self._weights)
-        opsets = [helper.make_opsetid("", OPSET)]
+        opsets = [helper.make_opsetid("", self._opset)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION).SerializeToString()
 
     def _name(self, stem: str) -> str:

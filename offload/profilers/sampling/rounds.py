@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
-from offload.profilers.reference import ReferenceKernel
+from offload.profilers.reference import EmptyCall, ReferenceKernel
 from offload.profilers.rests import PAUSE_S
+from offload.runtimes.base import Runtime
 
 _ROUNDS_S = 0.3
 """What the rounds of one network take at least, within the number of rounds."""
@@ -20,21 +22,28 @@ class Rounds:
 
     reference_s: float
     """The reference kernel meanwhile, the median."""
+    empty_call_s: float
+    """The empty call meanwhile, the median."""
     whole_s: tuple[float, ...]
     """The network without the instrument, one sample a round."""
     runs: tuple[int, ...]
     """Which run of the instrument was each round's."""
 
 
-def timed_rounds(plain: Callable[[], object], instrument: Callable[[], int], reference: ReferenceKernel) -> Rounds:
+def timed_rounds(
+    plain: Callable[[], object], instrument: Callable[[], int], runtime: Runtime, *, threads: int
+) -> Rounds:
     """Run a network with and without the instrument in interleaved rounds, each run after a rest.
 
     Args:
         plain: Runs the network once; it has run before.
         instrument: Runs it once with the instrument, and says which run of it that was.
-        reference: What else the machine does meanwhile shows in it.
+        runtime: What it runs on, and what shows how fast the machine is meanwhile.
+        threads: Of the runtime.
     """
+    reference, call = ReferenceKernel(runtime, threads=threads), EmptyCall(runtime, threads=threads)
     references: list[float] = []
+    calls: list[float] = []
     wholes: list[float] = []
     runs: list[int] = []
     started = time.perf_counter()
@@ -42,6 +51,7 @@ def timed_rounds(plain: Callable[[], object], instrument: Callable[[], int], ref
         if len(wholes) >= _FEWEST_ROUNDS and time.perf_counter() - started > _ROUNDS_S:
             break
         references.append(reference.time_once())
+        calls.append(call.time_once())
         plain()
         time.sleep(PAUSE_S)
         begun = time.perf_counter()
@@ -50,4 +60,4 @@ def timed_rounds(plain: Callable[[], object], instrument: Callable[[], int], ref
         instrument()
         time.sleep(PAUSE_S)
         runs.append(instrument())
-    return Rounds(reference_s=sorted(references)[len(references) // 2], whole_s=tuple(wholes), runs=tuple(runs))
+    return Rounds(reference_s=median(references), empty_call_s=median(calls), whole_s=tuple(wholes), runs=tuple(runs))

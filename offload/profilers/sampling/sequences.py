@@ -159,10 +159,10 @@ def recurrent_network(builder: OnnxBuilder, generator: np.random.Generator, scal
     Args:
         builder: What it is built on.
         generator: Decides everything else.
-        scale: From 0 to 1: how much a layer computes, on a logarithmic scale from 0.5 MFLOP to 5 GFLOP.
+        scale: From 0 to 1: how much a layer computes, on a logarithmic scale from 0.5 MFLOP to 8 GFLOP.
         depth: From 0 to 1: how many layers, from 1 to 3.
     """
-    budget = 5e5 * 1e4**scale
+    budget = 5e5 * 1.6e4**scale
     op = str(pick(generator, {"LSTM": 40, "GRU": 35, "RNN": 25}))
     steps, batch = log_integer(generator, 4, 300), int(pick(generator, {1: 90, 4: 5, 8: 5}))
     most = (budget / (4 * steps * batch * _GATES[op])) ** 0.5

@@ -6,7 +6,6 @@ from offload.artifacts.profile import Precision
 from offload.models.executed import TimedNetwork
 from offload.models.torch_kernels import executed_layers
 from offload.profilers.layers import random_feeds
-from offload.profilers.reference import ReferenceKernel
 from offload.profilers.sampling.networks import SampledNetwork
 from offload.profilers.sampling.rounds import timed_rounds
 from offload.profilers.sampling.torch_networks import torch_model
@@ -28,9 +27,7 @@ def measure_torch_network(
     instrumented = InstrumentedTorchSession(model, runtime, threads=threads)
     plain.run(feeds)
     instrumented.run(feeds)
-    rounds = timed_rounds(
-        lambda: plain.run(feeds), lambda: instrumented.run(feeds), ReferenceKernel(runtime, threads=threads)
-    )
+    rounds = timed_rounds(lambda: plain.run(feeds), lambda: instrumented.run(feeds), runtime, threads=threads)
     blocks, groups = executed_layers(model.program), instrumented.finish()
     timed = [
         (kernel, tuple(group.samples_s[run] / len(block.kernels) for run in rounds.runs))
@@ -41,6 +38,7 @@ def measure_torch_network(
         number=network.number,
         style=network.style,
         reference_s=rounds.reference_s,
+        empty_call_s=rounds.empty_call_s,
         whole_s=rounds.whole_s,
         kernels=tuple(kernel for kernel, _ in timed),
         kernel_s=tuple(seconds for _, seconds in timed),
