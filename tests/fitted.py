@@ -85,8 +85,8 @@ def timed(
     empty = 1e-6 * float(generator.uniform(40, 120))
     whole = 1.05 * sum(seconds) + 0.5e-6 * counted + 20e-6 + 0.6 * empty
     return TimedNetwork(
-        number=number, style="made", reference_s=1e-3, empty_call_s=empty, whole_s=(whole,) * rounds, kernels=tuple(kernels),
-        kernel_s=tuple((each,) * rounds for each in seconds),
+        number=number, style="made", reference_s=1e-3, empty_call_s=empty, whole_s=(whole,) * rounds,
+        kernels=tuple(kernels), kernel_s=tuple((each,) * rounds for each in seconds),
     )  # fmt: skip
 
 

@@ -340,8 +340,8 @@ def _gate(net: ImageNetwork, x: Value) -> Value:
 
 
 _BLOCKS: dict[Block, float] = {
-    _plain: 22, _pointwise: 8, _grouped: 7, _shuffled: 6, _depthwise: 8, _inverted: 12, _bottleneck: 10, _basic: 7, _dense: 9,
-    _inception: 8, _fire: 5, _pooling: 8, _response_norm: 4, _hourglass: 6, _gate: 4,
+    _plain: 22, _pointwise: 8, _grouped: 7, _shuffled: 6, _depthwise: 8, _inverted: 12, _bottleneck: 10, _basic: 7,
+    _dense: 9, _inception: 8, _fire: 5, _pooling: 8, _response_norm: 4, _hourglass: 6, _gate: 4,
 }  # fmt: skip
 
 
