@@ -82,9 +82,7 @@ def family_of(kernel: Kernel) -> str:
         if op in _FREE:
             return "shape free"
         return {"Concat": "shape concat", "Transpose": _reorder(runs) or "shape transpose"}.get(op, "shape other")
-    if kind in ("norm", "recurrent"):
-        return f"{kind} {op}"
-    return kind
+    return f"norm {op}" if kind == "norm" else kind
 
 
 def _reorder(runs: str) -> str | None:

@@ -60,7 +60,7 @@ def kernels_of(module: nn.Module, inputs: Mapping[str, torch.Tensor]) -> list[Ke
         (nn.SiLU(), IMAGE, "activation", {}),
         (nn.Softmax(dim=-1), TOKENS, "softmax", {"last axis": 8}),
         (nn.Upsample(scale_factor=2), IMAGE, "resize", {"out height": 24}),
-        (nn.LSTM(8, 5, bidirectional=True, batch_first=True), TOKENS, "recurrent LSTM", {"rows": 6, "columns": 40}),
+        (nn.LSTM(8, 5, bidirectional=True, batch_first=True), TOKENS, "recurrent", {"rows": 6, "columns": 40}),
         (Calls(lambda x: torch.cat([x, 2 * x], 1)), IMAGE, "shape concat", {"channels out": 16}),
         (Calls(lambda x: torch.matmul(x, x.mT)), TOKENS, "matmul", {"rows": 6, "inner": 8, "columns": 6}),
         (Calls(lambda x: functional.pad(x, (1, 2))), IMAGE, "shape other", {"out width": 13}),
@@ -87,7 +87,7 @@ def test_an_embedding_reads_the_rows_that_are_looked_up() -> None:
 def test_a_recurrent_network_of_several_layers_is_a_kernel_for_each() -> None:
     model = loaded(nn.GRU(8, 5, num_layers=3), TOKENS)
     (block,) = (block for block in executed_layers(model.program) if len(block.kernels) > 1)
-    assert [family_of(kernel) for kernel in block.kernels] == ["recurrent GRU"] * 3
+    assert [family_of(kernel) for kernel in block.kernels] == ["recurrent"] * 3
     assert len({kernel.name for kernel in block.kernels}) == 3
     (layer,) = (model.graph.layers[index] for index in block.layers)
     assert sum(flops_of(kernel.operation) for kernel in block.kernels) == layer.flops
