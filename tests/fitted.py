@@ -19,10 +19,11 @@ from offload.models.operators import Operation
 from offload.predictors import fitting
 from offload.predictors.features import FEATURES, is_free, terms
 from offload.profilers.kernels import KernelTimer
-from offload.profilers.sampling.networks import sampled_network
 from offload.progress import NullProgress
 from offload.runtimes.onnxruntime import OnnxRuntime
+from tests.drawn import drawn_each
 
+HARVESTED = {"image": 14, "dense": 2, "transformer": 2, "recurrent": 2, "speech": 1, "local": 1}
 Law = Callable[[Kernel], float]
 """Seconds that a kernel truly takes."""
 
@@ -132,9 +133,10 @@ def dense_costs() -> Costs:
 
 
 @cache
-def harvested(numbers: range) -> tuple[TimedNetwork, ...]:
-    """Random networks' real kernels, as ONNX Runtime lays them out, with the law's times."""
-    return tuple(timed(number, executed(sampled_network(number).onnx), noise=0.02) for number in numbers)
+def harvested(first: int = 0) -> tuple[TimedNetwork, ...]:
+    """Random networks' real kernels, as ONNX Runtime lays them out, with the law's times; others by another number."""
+    drawn = drawn_each(HARVESTED, first=first, scale=0.3)
+    return tuple(timed(network.number, executed(network.onnx), noise=0.02) for network in drawn)
 
 
 def executed(model: bytes) -> tuple[Kernel, ...]:
@@ -151,7 +153,7 @@ def law_costs() -> Costs:
     """Costs of all the kinds that some random networks hold, their truth the law; without trees, which take long."""
     fewest, fitting.FEWEST_FOR_TREES = fitting.FEWEST_FOR_TREES, 10**9
     try:
-        return costs_of(harvested(range(20)))
+        return costs_of(harvested())
     finally:
         fitting.FEWEST_FOR_TREES = fewest
 

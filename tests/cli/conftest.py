@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from offload.artifacts.workspace import write_artifact
 from offload.cli.main import main
+from tests.drawn import drawn
+from tests.fitted import law_costs
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +67,22 @@ def run(home: Path, capfd: pytest.CaptureFixture[str]) -> Run:
         return Outcome(code, captured.out, captured.err)
 
     return runner
+
+
+@pytest.fixture
+def costs_file(tmp_path: Path) -> Path:
+    """Costs of all the kinds that random networks hold."""
+    path = tmp_path / "costs.json"
+    write_artifact(law_costs(), path)
+    return path
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    """A random network that the costs were not fitted on."""
+    path = tmp_path / "network.onnx"
+    path.write_bytes(drawn("image", 41).onnx)
+    return path
 
 
 @pytest.fixture

@@ -14,16 +14,11 @@ from offload.artifacts.reproduction import Reproduction
 from tests.cli.conftest import ROOT, Run
 
 
-@pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Networks exported once for all tests here."""
-    return tmp_path_factory.mktemp("exports")
-
-
 @pytest.fixture(autouse=True)
-def _shared_exports(home: Path, exports: Path) -> None:
+def _shared_exports(home: Path, cache: Path) -> None:
     home.mkdir()
-    (home / "cache").symlink_to(exports)
+    cache.mkdir(exist_ok=True)
+    (home / "cache").symlink_to(cache)
 
 
 PRESETS = (

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from offload import api
+from offload.api import fits
 from offload.artifacts.costs import Costs
 from offload.artifacts.workspace import Workspace, write_artifact
 from offload.errors import OffloadError, UsageError
 from offload.predictors import fitting
-from offload.profilers.sampling import measuring, networks, rounds
+from offload.profilers.sampling import measuring
 from offload.serving import protocol_cost
-from tests.drawn import drawn
+from tests.drawn import drawn_each, measure_only
 
-STYLES = {"image": 15, "dense": 3, "transformer": 2, "speech": 2}
+STYLES = {"image": 9, "dense": 1, "transformer": 1, "speech": 1}
 NETWORKS = sum(STYLES.values())
 
 
@@ -29,14 +30,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture(scope="module")
 def costs(workspace: Workspace) -> Iterator[Costs]:
     """Without trees, which take long to fit."""
-    small = [drawn(style, number, scale=0.05) for style, count in STYLES.items() for number in range(count)]
-    chosen = [replace(network, number=number) for number, network in enumerate(small)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measuring, "sampled_network", lambda number: chosen[number])
-        for module in (measuring, networks):
-            patch.setattr(module, "MOST_NETWORKS", NETWORKS)
-        patch.setattr(rounds, "_FEWEST_ROUNDS", 2)
-        patch.setattr(rounds, "_ROUNDS_S", 0.0)
+        measure_only(patch, drawn_each(STYLES, scale=0.05))
+        patch.setattr(fits, "FEWEST_NETWORKS", NETWORKS)
         patch.setattr(fitting, "FEWEST_FOR_TREES", 10**9)
         patch.setattr(protocol_cost, "measure_protocol", lambda _: ())
         request = api.FitRequest(runtime="torch", threads=1, budget_s=300.0, meter="none")

@@ -119,7 +119,7 @@ def test_networks_never_seen_take_what_their_law_says() -> None:
     costs = law_costs()
     assert len(costs.families) >= 8
     near = total = 0
-    for network in harvested(range(20, 28)):
+    for network in harvested(100)[::3]:
         blocks = [ExecutedBlock(layers=(0,), kernels=network.kernels)]
         graph = synthetic.chain((10, 10), (1000,))
         try:

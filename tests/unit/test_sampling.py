@@ -6,7 +6,6 @@ import hashlib
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,10 @@ from offload.profilers.sampling.measuring import measure_network, measure_networ
 from offload.profilers.sampling.networks import MOST_NETWORKS, SampledNetwork, sampled_network
 from offload.progress import NullProgress
 from offload.runtimes.onnxruntime import OnnxRuntime
+from tests.drawn import drawn, drawn_each
 from tests.fitted import gemm, timed
 
-EACH_STYLE = 3
+EACH_STYLE = 4
 HOLDS = {
     "image": {"Conv"},
     "dense": {"Gemm", "MatMul"},
@@ -37,24 +37,10 @@ ALL_OF_THEM = ("image", "transformer", "local")
 """Styles whose networks hold all of those operators; the others hold one of them at least."""
 
 
-@pytest.fixture(scope="module")
-def networks() -> Mapping[str, list[SampledNetwork]]:
-    """The first few networks of every style."""
-    found: dict[str, list[SampledNetwork]] = {style: [] for style in HOLDS}
-    for number in range(200):
-        network = sampled_network(number)
-        if len(found[network.style]) < EACH_STYLE:
-            found[network.style].append(network)
-        if all(len(ones) == EACH_STYLE for ones in found.values()):
-            break
-    return found
-
-
 @pytest.mark.parametrize("style", HOLDS)
-def test_networks_hold_what_their_style_says_and_run(networks: Mapping[str, list[SampledNetwork]], style: str) -> None:
-    assert len(networks[style]) == EACH_STYLE
+def test_networks_hold_what_their_style_says_and_run(style: str) -> None:
     runtime = OnnxRuntime(device="cpu")
-    for network in networks[style]:
+    for network in drawn_each({style: EACH_STYLE}, scale=0.4):
         model = onnx.load_from_string(network.onnx)
         onnx.checker.check_model(model)
         ops = {node.op_type for node in model.graph.node}
@@ -90,7 +76,7 @@ def test_there_are_no_more_than_were_promised() -> None:
 
 
 def test_measuring_one_network_times_every_kernel_in_every_round() -> None:
-    network = min((sampled_network(number) for number in range(6)), key=lambda one: len(one.onnx))
+    network = drawn("image", 3)
     found = measure_network(network, OnnxRuntime(device="cpu"), threads=1)
     assert found.number == network.number
     rounds = len(found.whole_s)
