@@ -42,8 +42,9 @@ def find_preset(spec: str, *, asked_by: str, others: str) -> Preset:
         return CalibratedPreset.load(Path(spec)).preset
     if spec in presets():
         return presets()[spec]
+    what = "not a file" if Path(spec).exists() else "no such file"
     raise OffloadError(
-        f"{asked_by} {spec}: no such file, and not a preset",
+        f"{asked_by} {spec}: {what}, and not a preset",
         hint=f"give {others}, or one of " + ", ".join(near_presets(spec)),
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from offload.api.devices import find_preset
 from offload.api.models import identity_of, load
 from offload.api.powers import check_powers, chosen_meter
-from offload.artifacts.base import kind_of
+from offload.artifacts.base import a_kind, kind_of
 from offload.artifacts.prediction import Predictor
 from offload.artifacts.profile import ModelIdentity, Precision, Profile
 from offload.artifacts.workspace import Workspace
@@ -201,6 +201,7 @@ def _by_preset(request: ProfileRequest, preset: Preset, workspace: Workspace, pr
     wishes = {
         f"--device {request.device}": request.device != "cpu",
         f"--dtype {request.dtype}": request.dtype != "fp32",
+        f"--threads {request.threads}": request.threads is not None,
         "--channels-last": request.channels_last,
         "--compile": request.compiled,
     }
@@ -263,21 +264,22 @@ def _loaded(
 
 
 def _costs(predict: str) -> Costs | None:
-    """The fitted costs in a file; None where it is not a file of costs.
+    """The fitted costs in a file; None where it is a preset, or no file.
 
     Raises:
-        OffloadError: the file is damaged.
+        OffloadError: the file is damaged, or neither.
     """
     path = Path(predict)
     if not path.is_file():
         return None
     kind = kind_of(path)
-    if kind is None:  # which of the two it was cannot be told
+    if kind not in ("costs", "preset"):
+        found = "the file is damaged, or" if kind is None else f"the file is {a_kind(kind)},"
         raise OffloadError(
-            f"--predict {predict}: the file is damaged, or neither costs nor a preset",
+            f"--predict {predict}: {found} neither costs nor a preset",
             hint="make costs with `offload fit`, or a preset with `offload calibrate`",
         )
-    if kind != "costs":
+    if kind == "preset":
         return None
     from offload.artifacts.costs import Costs
 

@@ -34,7 +34,7 @@ class ReproduceRequest:
     paper: str = "neurosurgeon"
     target: Objective = "latency"
     networks: Sequence[str] = ()
-    """Built-in names; none stands for all of the paper's."""
+    """Built-in names, or the paper's own such as `IMC`; none stands for all of the paper's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +104,14 @@ def _networks(
 ) -> list[_Network]:
     from offload.runtimes.onnxruntime import OnnxRuntime
 
-    names = [network.name for network in published.networks]
-    unknown = [name for name in asked if name not in names]
+    known = {name for network in published.networks for name in (network.name, network.label)}
+    unknown = [name for name in asked if name not in known]
     if unknown:
+        names = (f"{network.name} ({network.label})" for network in published.networks)
         raise UsageError(f"--network {unknown[0]} is none of the paper's", hint="networks: " + ", ".join(names))
     found = []
     for network in published.networks:
-        if asked and network.name not in asked:
+        if asked and not {network.name, network.label}.intersection(asked):
             continue
         model, *others = [
             load(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -74,21 +75,25 @@ class Artifact(BaseModel):
             OffloadError: not JSON, another kind, an unknown version, or a field that cannot be true.
         """
         try:
-            document = json.loads(text, parse_constant=_refuse_constant)
+            document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             raise OffloadError(f"{source} is damaged: {error}", hint=_remake(cls)) from error
         found = document.get("kind") if isinstance(document, dict) else None
         if not isinstance(found, str):
             raise OffloadError(f"{source} is not an artifact of offload: it has no `kind`", hint=_remake(cls))
         if found != cls.KIND:
-            raise OffloadError(f"{source} is a {found}, not a {cls.KIND}", hint=_remake(cls))
+            predicts = cls.KIND == "profile" and found in ("costs", "preset")
+            raise OffloadError(
+                f"{source} is {a_kind(found)}, not {a_kind(cls.KIND)}",
+                hint=f"tell one with `offload profile MODEL --predict {source}`" if predicts else _remake(cls),
+            )
         schema = document.get("schema_version")
         if schema != cls.SCHEMA_VERSION:
             newer = isinstance(schema, int) and schema > cls.SCHEMA_VERSION
             by = document.get("tool_version", "an unknown version")
             raise OffloadError(
-                f"{source} has schema_version {schema!r}, this offload reads {cls.SCHEMA_VERSION}",
-                hint=f"it was written by offload {by}: install that or a newer one" if newer else _remake(cls),
+                f"{source} has schema_version {schema!r:.40}, this offload reads {cls.SCHEMA_VERSION}",
+                hint=f"it was written by offload {by!s:.40}: install that or a newer one" if newer else _remake(cls),
             )
         try:
             return cls.model_validate(document)
@@ -121,8 +126,21 @@ def kind_of(path: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def a_kind(kind: str) -> str:
+    """An artifact's kind in a sentence: `a profile`, but `costs`."""
+    return kind if kind == "costs" else f"a {kind:.40}"
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    """A number of JSON; one like 1e999 would be read as infinite, and could not be written again."""
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits:.40} is beyond any figure")
+    return number
 
 
 _MADE_BY = {
@@ -138,4 +156,4 @@ _MADE_BY = {
 
 
 def _remake(artifact: type[Artifact]) -> str:
-    return f"make a {artifact.KIND} with `{_MADE_BY[artifact.KIND]}`"
+    return f"make {a_kind(artifact.KIND)} with `{_MADE_BY[artifact.KIND]}`"

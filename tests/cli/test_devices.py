@@ -103,6 +103,7 @@ def test_a_calibrated_preset_predicts_and_serves(run: Run, tmp_path: Path) -> No
             "--device cuda does not go with --predict t4",
         ),
         (("profile", "senna_pos", "--predict", "t4", "--dtype", "fp16"), "--dtype fp16 does not go with --predict t4"),
+        (("profile", "senna_pos", "--predict", "t4", "--threads", "4"), "--threads 4 does not go with --predict t4"),
         (("reproduce", "neurosurgeon", "--network", "resnet50"), "--network resnet50 is none of the paper's"),
         (("reproduce", "elf"), "'elf'"),
     ],
@@ -118,7 +119,11 @@ def test_what_cannot_be_is_one_line(run: Run, arguments: tuple[str, ...], said: 
 def test_a_file_of_another_kind_is_refused(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "profile.json"
     assert run("profile", "senna_pos", "--predict", "t4", "-o", str(path)).code == 0
-    assert f"{path} is a profile, not a preset" in run("profile", "senna_pos", "--predict", str(path)).error
+    refused = run("profile", "senna_pos", "--predict", str(path))
+    assert refused.error == f"--predict {path}: the file is a profile, neither costs nor a preset"
+    assert "offload fit" in refused.hint
+    assert "offload calibrate" in refused.hint
+    assert f"--predict {tmp_path}: not a file, and" in run("profile", "senna_pos", "--predict", str(tmp_path)).error
     damaged = tmp_path / "damaged.json"
     damaged.write_text('{"kind": "preset", "schema_version": 1}', encoding="utf-8")
     assert "is damaged at" in run("profile", "senna_pos", "--predict", str(damaged)).error
@@ -127,7 +132,7 @@ def test_a_file_of_another_kind_is_refused(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["latency", "energy"])
 def test_the_reproduction_runs_from_end_to_end(run: Run, tmp_path: Path, target: str) -> None:
     path = tmp_path / "reproduction.json"
-    networks = ("--network", "senna_pos", "--network", "mnist")
+    networks = ("--network", "POS", "--network", "mnist")
     made = run("reproduce", "neurosurgeon", "--target", target, *networks, "--format", "md", "-o", str(path))
     assert made.code == 0, made.err
     found = Reproduction.load(path)

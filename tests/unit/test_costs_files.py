@@ -109,7 +109,7 @@ def test_what_are_no_trees_is_refused(made: Document, said: str) -> None:
         load(changed)
     assert time.monotonic() - started < 20
     assert "\n" not in raised.value.message
-    assert raised.value.hint == "make a costs with `offload fit`"
+    assert raised.value.hint == "make costs with `offload fit`"
 
 
 def test_a_shallow_tree_is_fine() -> None:
@@ -136,7 +136,7 @@ def _top(name: str, value: Any) -> Callable[[Document], None]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (_top("kind", "profile"), "is a profile, not a costs"),
+        (_top("kind", "profile"), "is a profile, not costs"),
         (_top("kind", 7), "not an artifact"),
         (_top("schema_version", 99), "schema_version 99"),
         (_top("families", []), "no family"),
