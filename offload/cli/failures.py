@@ -20,7 +20,7 @@ def report(error: BaseException, terminal: Terminal) -> int:
         terminal.error("interrupted")
         return INTERRUPTED
     if isinstance(error, typer.TyperException):
-        terminal.error(error.format_message(), hint=_usage_hint(error))
+        terminal.error(error.format_message().replace("Value error, ", ""), hint=_usage_hint(error))
         return error.exit_code
     known = error if isinstance(error, OffloadError) else _known(error)
     if known is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import sys
 import traceback
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 _WIDTH_OF_A_FILE = 200
 _BESIDE_DETAIL = 56
 """Columns that a task's name, its bar, its share and the time left take."""
+_LONGEST_LINE = 1500
+"""Characters of an error or its hint; a file may hold names of any length."""
+_CONTROL = re.compile(r"\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_CONTROL_BUT_COLOR = re.compile(rf"(\x1b\[[0-9;]*m)|{_CONTROL.pattern}")
+"""What a terminal obeys rather than shows: names in files may hold it, and what we write never does but for colours."""
+_NOT_SHOWN = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(kw_only=True)
@@ -47,6 +54,7 @@ class Terminal:
         Raises:
             OffloadError: stdout cannot be written to, for example because the disk is full.
         """
+        text = _CONTROL_BUT_COLOR.sub(lambda found: found[1] or _NOT_SHOWN, text)
         try:
             sys.stdout.write(text if text.endswith("\n") else text + "\n")
             sys.stdout.flush()
@@ -60,19 +68,19 @@ class Terminal:
     def note(self, message: str) -> None:
         """A line for the user on stderr; silent under `--quiet`."""
         if not self.quiet:
-            print(message, file=sys.stderr)
+            print(_plain(message), file=sys.stderr)
 
     def warn(self, message: str) -> None:
         """A reason to trust the result less, on stderr."""
-        print(self._styled("warning:", "33"), message, file=sys.stderr)
+        print(self._styled("warning:", "33"), _plain(message), file=sys.stderr)
 
     def error(self, message: str, hint: str = "") -> None:
         """An error and its hint on stderr, one line each, with the traceback under `--verbose`."""
         if self.verbose and sys.exc_info()[0] is not None:
             traceback.print_exc()
-        print(self._styled("error:", "31"), " ".join(message.split()), file=sys.stderr)
+        print(self._styled("error:", "31"), _one_line(message), file=sys.stderr)
         if hint:
-            print(self._styled("hint:", "36"), " ".join(hint.split()), file=sys.stderr)
+            print(self._styled("hint:", "36"), _one_line(hint), file=sys.stderr)
 
     def _styled(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.color(sys.stderr) else text
@@ -142,6 +150,17 @@ def _bar(color: bool) -> Bar:
         console=console,
         transient=True,
     )
+
+
+def _plain(words: str) -> str:
+    """Words that may hold names from a file, without what a terminal would obey."""
+    return _CONTROL.sub(_NOT_SHOWN, words)
+
+
+def _one_line(words: str) -> str:
+    """The same on one line that is not a page long."""
+    line = _plain(" ".join(words.split()))
+    return line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + " …"
 
 
 def _discard_stdout() -> None:

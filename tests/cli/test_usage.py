@@ -50,6 +50,7 @@ def test_no_arguments_is_a_usage_error_that_shows_the_help(run: Run) -> None:
         (["profile", "resnet18", "--threads", "many"], "--threads", "offload profile --help"),
         (["profile", "resnet18", "--threads", "0"], "--threads", "offload profile --help"),
         (["profile", "resnet18", "--format", "xml"], "--format", "offload profile --help"),
+        (["import", "a.json", "b", "--tool", "foo"], "value for '--tool': 'foo' is not", "offload import --help"),
         (["plan", "--bw", "450"], "'450' has no unit", "450mbps"),
         (["plan", "--bw", "fast"], "'fast' is not a rate", "450mbps"),
         (["plan", "--bw", "0mbps"], "above zero", None),
