@@ -127,7 +127,9 @@ def fit(
     path = delivery.deliver(artifact, name=name, all_layers=ranges)
     _draw(terminal, artifact, picture)
     if artifact.stopped == "interrupted":
-        terminal.note("the same command goes on where it stopped")
+        there = picture is not None or (path is not None and output is not None)
+        again = "the same command with --force" if there and not force else "the same command"
+        terminal.note(f"{again} goes on where it stopped")
         raise typer.Exit(130)
     settings = (
         " --runtime torch" * (runs.name == "torch"),

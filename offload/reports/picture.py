@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import io
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +70,7 @@ def check_picture_file(path: Path, *, force: bool) -> None:
 
     Raises:
         UsageError: another ending than .png, .svg or .html.
-        OffloadError: it is a folder, is there already, or its folder is not.
+        OffloadError: it is a folder, is there already, or its folder is not there or cannot be written to.
     """
     if path.suffix.lower() not in _ENDINGS:
         raise UsageError(f"{path}: pictures are {', '.join(_ENDINGS)} files", hint="name it like picture.png")
@@ -77,13 +80,20 @@ def check_picture_file(path: Path, *, force: bool) -> None:
         raise OffloadError(f"{path} is there already", hint="add --force to replace it, or name another file")
     if not path.parent.is_dir():
         raise OffloadError(f"{path}: the folder {path.parent} is not there", hint="make it first, or name another")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OffloadError(
+            f"cannot write to {path.parent}: {error.strerror}", hint="name a file in a folder you can write to"
+        ) from error
 
 
 def write_picture(picture: Picture, path: Path) -> None:
     """Draw a picture into a file; its ending says how.
 
     Raises:
-        OffloadError: it cannot be written.
+        OffloadError: it cannot be written; what was there stays, and no part of it is left.
     """
     figure = _draw(picture)
     data = io.BytesIO()
@@ -94,10 +104,16 @@ def write_picture(picture: Picture, path: Path) -> None:
     content = data.getvalue()
     if path.suffix.lower() == ".html":
         content = _page(picture.title, content.decode()).encode()
+    whole = path.resolve()
+    temporary = whole.with_name(f".{whole.name}.{os.getpid()}.tmp")
     try:
-        path.write_bytes(content)
+        temporary.write_bytes(content)
+        temporary.replace(whole)
     except OSError as error:
         raise OffloadError(f"cannot write {path}: {error.strerror}", hint="name a file you can write to") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _draw(picture: Picture) -> Figure:

@@ -182,7 +182,7 @@ def test_showing_measures_nothing(run: Run, costs_file: Path, option: tuple[str,
 def test_what_are_no_costs_is_not_shown(run: Run, tmp_path: Path) -> None:
     assert run("fit", "--show", str(tmp_path / "none.json")).error.startswith("--show: ")
     path = tmp_path / "damaged.json"
-    for text, said in (("{", "is damaged"), ("[]", "not an artifact"), ('{"kind": "plan"}', "is a plan, not a costs")):
+    for text, said in (("{", "is damaged"), ("[]", "not an artifact"), ('{"kind": "plan"}', "is a plan, not costs")):
         path.write_text(text, encoding="utf-8")
         outcome = run("fit", "--show", str(path))
         assert outcome.code == 1
@@ -237,6 +237,27 @@ def test_an_interrupt_fits_what_there_is_and_the_same_command_goes_on(
     assert (saved[1].stopped, saved[1].networks) == ("all networks", 40)
     quick(3)
     assert "3 networks were measured, a fit needs 20" in run(*fit, "--restart").err
+
+
+def test_going_on_names_what_the_files_that_are_there_now_need(
+    run: Run, quick: Callable[[int], None], tmp_path: Path
+) -> None:
+    fit = ("fit", "--threads", "1", "--meter", "none")
+    quick(30)
+    with_file = (*fit, "-o", str(tmp_path / "costs.json"))
+    for arguments, note in (
+        (fit, "the same command goes on"),
+        ((*fit, "-o", "-"), "the same command goes on"),
+        (with_file, "the same command with --force goes on"),
+        ((*with_file, "--force"), "the same command goes on"),
+        ((*fit, "--picture", str(tmp_path / "a.svg")), "the same command with --force goes on"),
+    ):
+        outcome = run(*arguments)
+        assert outcome.code == 130
+        assert f"{note} where it stopped" in outcome.err
+    quick(-1)
+    assert run(*with_file).error == f"{with_file[-1]} is there already"
+    assert run(*with_file, "--force").code == 0
 
 
 def test_an_interrupt_while_fitting_keeps_the_networks(
