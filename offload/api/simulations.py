@@ -137,7 +137,9 @@ def _constant(
 ) -> float:
     try:
         return parse(text)
-    except (UsageError, ValueError):
+    except (UsageError, ValueError) as error:
+        if isinstance(error, UsageError) and text.startswith(tuple("+-.0123456789")):
+            raise  # it tells what is wrong with the number or its unit
         near = get_close_matches(text, generators, n=1) or generators
         raise UsageError(
             f"{option} {text}: no such file, and not a name or a value",

@@ -47,8 +47,8 @@ def simulate(
         load_source: Where the load comes from, in words.
 
     Raises:
-        OffloadError: the plan has no policy to follow (see `candidates`), there would be too many requests, or a
-            request would never end.
+        OffloadError: the plan has no policy to follow (see `candidates`), or no energy where it needs it, there would
+            be too many requests, or a request would never end.
     """
     import numpy as np
 
@@ -64,6 +64,12 @@ def simulate(
     timed = [time_requests(candidate, conditions, starts) for candidate in found]
     if max(float(each.latency_s.max()) for each in timed) > 1e9:
         raise OffloadError("a request would take years over this link", hint="give a faster --bandwidth")
+    needs_energy = plan.target == "energy" or plan.limits.max_energy_j is not None
+    if needs_energy and any(each.energy_j is None for each in timed):
+        raise OffloadError(
+            "the plan is about energy, and does not tell what its cuts take of it",
+            hint="plan again with this version of offload",
+        )
     device_only, server_only, chosen = (
         _index(found, option.device_layers) for option in (plan.device_only, plan.server_only, plan.chosen)
     )

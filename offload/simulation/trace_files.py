@@ -38,7 +38,7 @@ def read_bandwidth(path: Path) -> Trace:
     Raises:
         OffloadError: the file cannot be read, or is no such trace; names the line.
     """
-    lines = _lines(path)
+    lines = _lines(path, "mbps")
     if "," in lines[0]:
         return _table(path, lines, "mbps", least=0.0, most=MOST_MBPS).mapped(lambda mbps: mbps * 1e6)
     return _mahimahi(path, lines)
@@ -50,10 +50,10 @@ def read_load(path: Path) -> Trace:
     Raises:
         OffloadError: the file cannot be read, or is no such table; names the line.
     """
-    return _table(path, _lines(path), "load", least=1.0, most=MOST_LOAD)
+    return _table(path, _lines(path, "load"), "load", least=1.0, most=MOST_LOAD)
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path, column: str) -> list[str]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise OffloadError(
@@ -69,7 +69,7 @@ def _lines(path: Path) -> list[str]:
     while lines and not lines[-1]:
         lines.pop()
     if not lines:
-        raise OffloadError(f"{path} is empty", hint=_HOW["mbps"])
+        raise OffloadError(f"{path} is empty", hint=_HOW[column])
     return lines
 
 

@@ -122,6 +122,8 @@ def test_a_bad_bandwidth_is_one_line(run: Run, plan: str, tmp_path: Path, text: 
 def test_a_bad_load_is_one_line(run: Run, plan: str, tmp_path: Path) -> None:
     path = trace(tmp_path, "time,load\n0,1\n1,0.5\n")
     assert refused(run("simulate", plan, "--load", path), 1) == f"{path}, line 3: a load of 0.5 is less than 1"
+    for text in ("", "time,load\n"):
+        assert "`time,load`" in run("simulate", plan, "--load", trace(tmp_path, text)).hint
     for load in ("0.5", "-1", "nan", "inf", "1e9"):
         assert "a load is from 1, an idle server, to 10000" in refused(run("simulate", plan, "--load", load), 2)
 
@@ -132,7 +134,9 @@ def test_a_bad_load_is_one_line(run: Run, plan: str, tmp_path: Path) -> None:
         (("--bandwidth", "none.csv"), 1, "none.csv is not there"),
         (("--bandwidth", "wify"), 2, "--bandwidth wify: no such file, and not a name or a value"),
         (("--bandwidth", "x" * 300), 2, f"--bandwidth {'x' * 300}: no such file, and not a name or a value"),
-        (("--bandwidth", "18"), 2, "--bandwidth 18: no such file, and not a name or a value"),
+        (("--bandwidth", "18"), 2, "'18' has no unit, a rate needs one"),
+        (("--bandwidth", "-5mbps"), 2, "'-5mbps': a rate must be finite and above zero"),
+        (("--bandwidth", "18ms"), 2, "'18ms': 'ms' is not a unit of rate"),
         (("--load", "heavy"), 2, "--load heavy: no such file, and not a name or a value"),
         (("--every", "0s"), 2, "--every 0 is no time between requests"),
         (("--duration", "0s"), 2, "--duration 0 leaves no time for a request"),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ from tests import synthetic
 FAST, SLOW = 450e6, 1e5
 DROP = Trace(starts_s=(0.0, 20.0, 40.0), values=(FAST, SLOW, FAST), period_s=60.0)
 IDLE = Trace.constant(1.0)
+EMPTY = Picture(title="", panels=(Panel(series=(), x_label="", y_label=""),))
 
 
 def replay(plan: Plan | None = None, uplink: Trace = DROP, load: Trace = IDLE, **changes: float) -> Simulation:
@@ -232,7 +235,41 @@ def test_places_that_a_picture_cannot_go_to(tmp_path: Path) -> None:
         with pytest.raises(OffloadError, match=error):
             check_picture_file(tmp_path / name, force=False)
     with pytest.raises(OffloadError, match="cannot write"):
-        write_picture(Picture(title="", panels=(Panel(series=(), x_label="", y_label=""),)), tmp_path / "no" / "a.svg")
+        write_picture(EMPTY, tmp_path / "no" / "a.svg")
+
+
+def test_a_picture_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "old.svg").write_text("old")
+    monkeypatch.setattr(Path, "write_bytes", half)
+    for name in ("old.svg", "new.svg"):
+        with pytest.raises(OffloadError, match="No space left on device"):
+            write_picture(EMPTY, tmp_path / name)
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["old.svg"]
+    assert (tmp_path / "old.svg").read_text() == "old"
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("offload.reports.picture.tempfile.TemporaryFile", refuse)
+    with pytest.raises(OffloadError, match=f"cannot write to {tmp_path}: Read-only file system"):
+        check_picture_file(tmp_path / "a.png", force=False)
+
+
+@pytest.mark.parametrize("changes", [{"target": "energy"}, {"limits": Limits(max_energy_j=1.0)}])
+def test_a_plan_about_energy_without_any_is_refused(changes: dict[str, object]) -> None:
+    plan = synthetic.plan().model_copy(update=changes)
+    with pytest.raises(OffloadError, match="does not tell what its cuts take of it"):
+        replay(plan)
 
 
 def test_limits_are_the_plans() -> None:
