@@ -11,7 +11,7 @@ from offload.api.models import identity_of, load
 from offload.artifacts.profile import Profile
 from offload.artifacts.workspace import Workspace
 from offload.environment import MOST_THREADS
-from offload.errors import UsageError
+from offload.errors import OffloadError, UsageError
 from offload.progress import NullProgress, Progress
 
 if TYPE_CHECKING:
@@ -65,9 +65,15 @@ def import_trace(request: ImportRequest, *, workspace: Workspace, progress: Prog
         raise UsageError(f"--total {request.total_s:g}s is not possible", hint="write it like --total 12.5ms")
     document = read_document(request.trace)
     tool = tool_of(document, request.tool, source=request.trace)
+    takes_torch = READERS[tool].takes_torch
+    if takes_torch and Path(request.model).suffix == ".onnx":
+        raise OffloadError(
+            f"{request.trace} is a trace of {tool}, whose operators are a module's, not those of {request.model}",
+            hint="name the module that ran, as package.module:callable",
+        )
     model = load(
         request.model,
-        TorchRuntime() if READERS[tool].takes_torch else OnnxRuntime(),
+        TorchRuntime() if takes_torch else OnnxRuntime(),
         inputs=request.inputs,
         batch=request.batch,
         weights=request.weights,

@@ -241,7 +241,10 @@ def _warnings(problem: Problem) -> tuple[str, ...]:
                 "profile again, or raise --max-time"
             )
     if not problem.device.protocol:
-        found.append("the serving protocol's own cost is not in the device's profile and counts as zero: profile again")
+        found.append(
+            "the serving protocol's own cost is not in the device's profile and counts as zero: `offload profile` "
+            "on the device measures it"
+        )
     radio, link = problem.radio, problem.link
     if radio is not None:
         beyond = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from offload.artifacts.profile import Profile
 from offload.reports.document import change, fraction, human
 
@@ -141,10 +143,7 @@ def _imported_warnings(profile: Profile) -> tuple[str, ...]:
             "holds, the layers' shares are rough"
         )
     elif abs(profile.raw_gap) > _WIDE_GAP:
-        found.append(
-            f"the sum of the layers is {human(change(profile.raw_gap))} off the whole that the tool tells, which holds "
-            "its profiler's own cost: plans take the layers"
-        )
+        found.append(_gap_of_a_trace(profile))
     if profile.unmatched_share > _WORTH_SAYING:
         found.append(
             f"{human(fraction(profile.unmatched_share))} of the trace's time names no layer of the model and is "
@@ -163,6 +162,21 @@ def _imported_warnings(profile: Profile) -> tuple[str, ...]:
             "long they ran: compare the sum with the latency you know"
         )
     return tuple(found)
+
+
+def _gap_of_a_trace(profile: Profile) -> str:
+    """Why the layers' medians do not add up to the whole: they vary, or the tool's profiler took the time."""
+    off = human(change(profile.raw_gap))
+    run_s = statistics.median(sum(group.samples_s[run] for group in profile.groups) for run in profile.clean_rounds)
+    if abs(profile.raw_sum_s - run_s) > _WIDE_GAP * run_s:
+        return (
+            f"the sum of the layers' medians is {off} off the whole, as layers' times differ from run to run: plans "
+            "take the medians; record the trace again while nothing else runs there, or give --total"
+        )
+    return (
+        f"the sum of the layers is {off} off the whole that the tool tells, which holds its profiler's own cost: "
+        "plans take the layers"
+    )
 
 
 def _energy_warnings(profile: Profile) -> list[str]:

@@ -171,6 +171,8 @@ def test_what_is_asked_wrongly(run: Run, model: Path, trace: Path, tmp_path: Pat
     assert "--device is no name" in refused(run("import", str(trace), str(model), "--device", " "), code=2)
     assert "4096 is not possible" in refused(run("import", str(trace), str(model), "--threads", "4096"), code=2)
     (tmp_path / "torch.json").write_text('{"traceEvents": []}', encoding="utf-8")
-    assert "needs a torch module, not an ONNX file" in refused(run("import", str(tmp_path / "torch.json"), str(model)))
+    not_a_module = run("import", str(tmp_path / "torch.json"), str(model))
+    assert "is a trace of torch, whose operators are a module's" in refused(not_a_module)
+    assert "package.module:callable" in not_a_module.hint
     twice = run("import", str(trace), str(model), "--input", "x=1x3x16x16", "--input", "x=1x3x16x16")
     assert "names the same input twice" in refused(twice, code=2)

@@ -132,6 +132,20 @@ def test_what_should_be_known_before_relying_on_a_profile(changes: dict[str, obj
     assert warning in render(synthetic.profile(**changes), "table")  # type: ignore[arg-type]
 
 
+def test_why_the_layers_of_a_trace_do_not_add_up() -> None:
+    """In each run another layer was disturbed, so no layer's median shows it; or the tool itself took the time."""
+    fields = {"source": "imported", "imported_from": "a trace", "whole_s": (0.024,) * 3, "profiled_s": (0.024,) * 3}
+    steady = synthetic.profile(rounds=3, **fields)  # type: ignore[arg-type]
+    times = [tuple(0.020 if run == at else 0.002 for run in range(3)) for at in range(3)]
+    groups = [dataclasses.replace(group, samples_s=one) for group, one in zip(steady.groups, times, strict=True)]
+    disturbed = synthetic.profile(rounds=3, **fields).model_copy(update={"groups": tuple(groups)})  # type: ignore[arg-type]
+    for made, warning in (
+        (steady, "the sum of the layers is -37.5 % off the whole that the tool tells, which holds its profiler's own"),
+        (disturbed, "the sum of the layers' medians is -75.0 % off the whole, as layers' times differ from run to run"),
+    ):
+        assert warning in " ".join(lines(render(made, "table")))
+
+
 def test_a_quiet_precise_profile_warns_of_nothing() -> None:
     runs = DividedRuns(device_layers=(0,), whole_s=(0.015,), head_s=(0.010,), tail_s=(0.005,))
     calm = synthetic.profile(divided=(runs,))
