@@ -40,3 +40,18 @@ def test_nothing_heavy_is_imported(arguments: list[str], heavy: tuple[str, ...])
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stderr.splitlines()[-1] == "[] 0"
+
+
+def test_an_interrupt_while_modules_are_read_is_one_line() -> None:
+    program = (
+        "import sys\n"
+        "from offload.__main__ import run\n"
+        "class Press:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'offload.cli.main':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Press())\n"
+        "sys.exit(run())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
