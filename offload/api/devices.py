@@ -9,8 +9,11 @@ from pathlib import Path
 from offload.api.models import load
 from offload.artifacts.preset import CalibratedPreset, Preset
 from offload.artifacts.workspace import Workspace
-from offload.errors import OffloadError
+from offload.errors import OffloadError, UsageError
 from offload.progress import NullProgress, Progress
+
+_LONGEST_S = 1e6
+"""Of a known run: factors beyond it would be figures that no file of ours may hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,7 @@ def calibrate(request: CalibrateRequest, *, workspace: Workspace, progress: Prog
 
     Raises:
         OffloadError: there is no such preset or model, or a latency cannot be the device's.
+        UsageError: a latency is none, or of weeks.
     """
     from offload.predictors.calibration import KnownRun, calibrated
     from offload.predictors.presets import load_preset
@@ -61,6 +65,12 @@ def calibrate(request: CalibrateRequest, *, workspace: Workspace, progress: Prog
 
     progress = progress or NullProgress()
     preset = load_preset(request.preset)
+    for spec, known_s in request.latencies_s:
+        if not 0 < known_s <= _LONGEST_S:
+            raise UsageError(
+                f"--latency {spec}={known_s:g}s cannot be what one run takes",
+                hint="write it like --latency alexnet=80ms",
+            )
     runs = []
     for spec, known_s in request.latencies_s:
         model = load(

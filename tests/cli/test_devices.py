@@ -88,6 +88,7 @@ def test_a_calibrated_preset_predicts_and_serves(run: Run, tmp_path: Path) -> No
         (("calibrate", "t4", "--latency", "nosuch=80ms"), "there is no model 'nosuch'"),
         (("calibrate", "t4", "--latency", "senna_pos=0ms"), "nothing takes no time"),
         (("calibrate", "t4", "--latency", "senna_pos=-3ms"), "must be finite and zero or more"),
+        (("calibrate", "t4", "--latency", "senna_pos=100000h"), "senna_pos=3.6e+08s cannot be what one run takes"),
         (("calibrate", "t4", "--latency", "senna_pos=fast"), "is not a duration"),
         (("calibrate", "t4", "--latency", "senna_pos=80"), "has no unit"),
         (("calibrate", "t4", "--latency", "senna_pos"), "not a model and a time"),
