@@ -70,14 +70,18 @@ def check_costs(costs: Costs, runtime: RuntimeIdentity, precision: str) -> None:
     """
     _check_readable(costs)
     fitted = costs.runtime
+    again = {
+        "--threads": f"fit again: offload fit --threads {runtime.threads}",
+        "--dtype": f"fit again: offload fit --runtime {runtime.name} --dtype {precision}",
+    }
     for what, theirs, ours, option in (
+        ("precision", costs.precision, precision, "--dtype"),  # first, since it may have chosen the runtime
         ("runtime", fitted.name, runtime.name, "--runtime"),
         ("device", fitted.device, runtime.device, "--device"),
         ("number of threads", fitted.threads, runtime.threads, "--threads"),
-        ("precision", costs.precision, precision, "--dtype"),
     ):
         if theirs != ours:
-            other = f"fit again: offload fit --threads {ours}" if option == "--threads" else "profile the model itself"
+            other = again.get(option, "profile the model itself")
             raise UsageError(
                 f"the costs were fitted for the {what} {theirs}, not {ours}", hint=f"add {option} {theirs}, or {other}"
             )

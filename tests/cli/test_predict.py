@@ -61,6 +61,14 @@ def test_costs_of_something_else_do_not_predict(
     assert hint in outcome.hint
 
 
+def test_costs_of_another_precision_say_what_to_do_about_it(run: Run, costs_file: Path) -> None:
+    """A precision that only torch has chooses torch, which the costs are not of either."""
+    outcome = run("profile", "resnet18", "--predict", str(costs_file), "--dtype", "fp16")
+    assert outcome.code == 2
+    assert outcome.error == "the costs were fitted for the precision fp32, not fp16"
+    assert outcome.hint == "add --dtype fp32, or fit again: offload fit --runtime torch --dtype fp16"
+
+
 def test_the_papers_regressions_predict_when_asked(
     run: Run, costs_file: Path, model_file: Path, tmp_path: Path
 ) -> None:
