@@ -17,8 +17,10 @@ from offload.version import __version__
 
 MOST = 1e15
 """Beyond any figure that can be true, and far from where arithmetic overflows."""
-Seconds = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
-"""A duration that can be true: finite and not negative."""
+NotNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
+"""A number that can be true: finite and not below zero."""
+Seconds = NotNegative
+"""A duration that can be true."""
 Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
 """A number above zero that can be true."""
 Count = Annotated[int, Field(ge=1)]

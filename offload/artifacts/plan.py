@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from offload.artifacts.base import MOST, Artifact, Count, Positive, Seconds
+from offload.artifacts.base import MOST, Artifact, Count, NotNegative, Positive, Seconds
 from offload.artifacts.breakdown import Breakdown
 from offload.artifacts.estimate import Estimate
 from offload.artifacts.link import Link
@@ -76,13 +76,13 @@ class Radio:
     """
 
     name: str
-    alpha_w_per_bps: Seconds
+    alpha_w_per_bps: NotNegative
     """Of sending."""
-    beta_w: Seconds
+    beta_w: NotNegative
     fitted_to_bps: Positive
     """The fastest rate of sending that the published fit covers; beyond it the power is held."""
     source: str
-    down_alpha_w_per_bps: Seconds | None = None
+    down_alpha_w_per_bps: NotNegative | None = None
     """Of receiving; None when it is not published: then receiving counts as `beta_w`, whatever the rate."""
     down_fitted_to_bps: Positive | None = None
     whole_device: bool = False
@@ -103,10 +103,10 @@ class Limits:
     """What the plan was asked to keep to."""
 
     max_latency_s: Seconds | None = None
-    max_energy_j: Seconds | None = None
-    device_memory_bytes: Seconds | None = None
+    max_energy_j: NotNegative | None = None
+    device_memory_bytes: NotNegative | None = None
     """For the weights and live tensors of the device's layers."""
-    server_memory_bytes: Seconds | None = None
+    server_memory_bytes: NotNegative | None = None
     pins: dict[str, Side] = field(default_factory=dict)
     """Layer name to the side it must run on."""
     private_depth: str | None = None
@@ -189,7 +189,7 @@ class Plan(Artifact):
     do_not_offload: bool = False
     exact: bool = False
     legal_cuts: Count | None = None
-    bound: Seconds | None = None
+    bound: NotNegative | None = None
     notes: tuple[str, ...] = ()
     policy: Policy | None = None
     paper_energy: bool = False

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from offload.artifacts.base import Amount, Positive, Seconds
+from offload.artifacts.base import Amount, NotNegative, Positive
 from offload.artifacts.breakdown import Breakdown
 
 SLOWEST_BPS, FASTEST_BPS = 1e4, 1e11
@@ -106,9 +106,9 @@ class Policy:
     most_server_load: Positive = HEAVIEST_LOAD
     radio_fitted_to_bps: Positive | None = None
     """The rate that the `radio` terms are given for; None when there are none."""
-    most: tuple[Seconds, ...] = ()
+    most: tuple[NotNegative, ...] = ()
     """The most that each choice's `limited` figures may be."""
-    gap: Seconds | None = 0.0
+    gap: NotNegative | None = 0.0
     """By which fraction another cut may be better somewhere in the ranges, at most: 0 for none; None: not known."""
     by_uplink: tuple[PolicyRow, ...] = ()
     """At each of some loads, the ranges of uplink rates, slowest first; none where no cut keeps to the limits."""

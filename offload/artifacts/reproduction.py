@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from offload.artifacts.base import Amount, Artifact, Positive, Seconds
+from offload.artifacts.base import Amount, Artifact, NotNegative, Positive, Seconds
 
 Objective = Literal["latency", "energy"]
 
@@ -18,7 +18,7 @@ class Decision:
 
     point: str
     """The last layer on the device; `input` where everything runs on the server."""
-    cost: Seconds
+    cost: NotNegative
     """Seconds of a request, or joules drawn by the device."""
     server_s: Seconds
     """Time that the server computes for a request."""
@@ -43,7 +43,7 @@ class DecisionCell:
     device_only: Decision
     published: str | None
     """Where the paper cuts; None where that is not published."""
-    published_cost: Seconds | None
+    published_cost: NotNegative | None
     """What the paper's point costs here."""
     reason: str
     """Why the two differ, from the figures; empty where they agree or there is nothing to compare."""
@@ -70,25 +70,25 @@ class Variant:
     words: str
     agree: Amount
     of: Amount
-    speedup_mean: Seconds
-    speedup_geometric_mean: Seconds
-    speedup_most: Seconds
+    speedup_mean: NotNegative
+    speedup_geometric_mean: NotNegative
+    speedup_most: NotNegative
 
 
 @dataclass(frozen=True, kw_only=True)
 class Headlines:
     """Means and extremes over the cells, against running everything on the server."""
 
-    speedup_mean: Seconds | None
+    speedup_mean: NotNegative | None
     """Times faster; None where energy was the target."""
-    speedup_most: Seconds | None
+    speedup_most: NotNegative | None
     saving_mean: Annotated[float, Field(le=1)] | None
     """Fraction of the device's energy; None where latency was the target."""
     saving_most: Annotated[float, Field(le=1)] | None
-    throughput_mean: Seconds
-    """Times more queries a second, the mean over device and radio."""
-    throughput_most: Seconds
-    speedup_geometric_mean: Seconds | None = None
+    throughput_mean: NotNegative | None
+    """Times more queries a second, the mean over device and radio; None where nothing is left to the server."""
+    throughput_most: NotNegative | None
+    speedup_geometric_mean: NotNegative | None = None
     """Which a few cells do not dominate; not published."""
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from offload.artifacts.base import Amount, Artifact, Positive, Seconds
+from offload.artifacts.base import Amount, Artifact, NotNegative, Positive, Seconds
 from offload.artifacts.plan import Limits, Target
 from offload.artifacts.policy import KEEPING, Index
 from offload.artifacts.profile import ModelIdentity
@@ -28,7 +28,7 @@ class SimulatedOption:
     uplink_bytes: Amount
     predicted_s: Seconds
     """A request's time at the plan's own rates and loads."""
-    predicted_j: Seconds | None
+    predicted_j: NotNegative | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class StrategyRun:
     options: tuple[Index, ...]
     """Which of the simulation's options each request was run as."""
     latency_s: tuple[Seconds, ...]
-    energy_j: tuple[Seconds, ...] | None
+    energy_j: tuple[NotNegative, ...] | None
     """Joules that the device draws; None where the plan has no energy."""
 
 
@@ -49,7 +49,7 @@ class Probing:
 
     probes: Amount
     bytes_each: Amount
-    energy_j: Seconds | None
+    energy_j: NotNegative | None
     """Of the radio, all probes together; in no request's energy. None where no radio was given."""
 
 
@@ -82,7 +82,7 @@ class Simulation(Artifact):
     load_source: str
     every_s: Positive
     started_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
-    uplink_bps: tuple[Seconds, ...]
+    uplink_bps: tuple[NotNegative, ...]
     server_load: tuple[Positive, ...]
     options: tuple[SimulatedOption, ...]
     strategies: tuple[StrategyRun, ...]

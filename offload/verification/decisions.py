@@ -53,9 +53,10 @@ class PrefixTerms:
     fixed: Array
     """The rest."""
 
-    def total(self, slowness: float = 1.0, inverse_rate: float = 1.0) -> Array:
-        """The sum, for a device and a link that many times as slow."""
-        return self.device * slowness + self.uplink * inverse_rate + self.fixed
+    @property
+    def total(self) -> Array:
+        """The sum."""
+        return self.device + self.uplink + self.fixed
 
 
 def point_name(graph: ModelGraph, length: int) -> str:
@@ -127,13 +128,13 @@ def beside_published(cell: DecisionCell, problem: Problem, published: str, known
     names = [point_name(problem.graph, length) for length in range(len(problem.graph.layers) + 1)]
     at = len(names) - 1 if published == names[-1] else names.index(published)
     terms = prefix_terms(problem)
-    found = replace(cell, published=published, published_cost=float(terms.total()[at]))
+    found = replace(cell, published=published, published_cost=float(terms.total[at]))
     return found if found.agrees else replace(found, reason=_reason(found, problem, terms, at, known))
 
 
 def best_prefix(problem: Problem) -> tuple[str, float]:
     """The point of the best prefix, and how many times less it costs than everything on the server."""
-    costs = prefix_terms(problem).total()
+    costs = prefix_terms(problem).total
     best = int(costs.argmin())
     return point_name(problem.graph, best), float(costs[0] / costs[best])
 
@@ -150,8 +151,8 @@ def headlines(cells: Sequence[DecisionCell], target: Objective, throughput: Sequ
         speedup_geometric_mean=statistics.geometric_mean(ratios) if by_latency else None,
         saving_mean=None if by_latency else statistics.mean(savings),
         saving_most=None if by_latency else max(savings),
-        throughput_mean=statistics.mean(times) if times else 0.0,
-        throughput_most=max(times, default=0.0),
+        throughput_mean=statistics.mean(times) if times else None,
+        throughput_most=max(times, default=None),
     )
 
 

@@ -65,12 +65,13 @@ def test_the_terms_sum_to_what_is_predicted(target: str) -> None:
     of = problem(target=target)
     predicted = [predict(of, cut) for cut in prefix_cuts(of.graph)]
     wanted = [each.latency_s if target == "latency" else each.energy_j for each in predicted]
-    assert prefix_terms(of).total() == pytest.approx([each.value for each in wanted if each is not None], rel=1e-9)
+    terms = prefix_terms(of)
+    assert terms.total == pytest.approx([each.value for each in wanted if each is not None], rel=1e-9)
     slower = dataclasses.replace(of, device_slowdown=3.0)
-    assert prefix_terms(of).total(slowness=3.0) == pytest.approx(prefix_terms(slower).total())
+    assert prefix_terms(slower).total == pytest.approx(3 * terms.device + terms.uplink + terms.fixed)
     half = dataclasses.replace(of, link=dataclasses.replace(of.link, uplink_bps=5e6))
     if target == "latency":
-        assert prefix_terms(of).total(inverse_rate=2.0) == pytest.approx(prefix_terms(half).total())
+        assert prefix_terms(half).total == pytest.approx(terms.device + 2 * terms.uplink + terms.fixed)
 
 
 @settings(max_examples=200, deadline=None)
@@ -143,6 +144,8 @@ def test_headlines_and_throughput_by_hand() -> None:
     assert found.throughput_mean == pytest.approx(2.0)
     saved = headlines([kept, sent], "energy", ())
     assert saved.saving_most == pytest.approx(1 - 0.0003 / 0.0047)
+    idle = headlines([kept], "latency", mix_throughput([kept]))
+    assert (idle.throughput_mean, idle.throughput_most) == (None, None), "nothing is left to the server, not no query"
 
 
 def test_the_published_evaluation_is_whole() -> None:
