@@ -30,7 +30,7 @@ class PlanRequest:
     """What `plan` is asked for."""
 
     profile: Path | None
-    """The device's profile; None takes the newest in the workspace that was measured on this machine."""
+    """The device's profile; None takes the newest in the workspace that was not made on a server."""
     server: str | tuple[str, ...] | None
     """A profile file, HOST:PORT (profiles there), a preset's name or a calibrated preset; of several the best is taken;
     None assumes a preset and says which."""

@@ -9,7 +9,7 @@ import typer
 
 from offload.cli.delivery import Delivery
 from offload.cli.options import ForceOption, Format, FormatOption, JsonOption, OutputOption, chosen_format
-from offload.cli.terminal import ConsoleProgress, Terminal
+from offload.cli.terminal import Terminal
 from offload.errors import UsageError
 from offload.units import parse_duration
 
@@ -37,12 +37,7 @@ def calibrate(
     delivery = Delivery(
         terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
     )
-    delivery.prepare()
-    progress = ConsoleProgress(terminal)
-    try:
-        artifact = api.calibrate(request, workspace=workspace, progress=progress)
-    finally:
-        progress.finish()
+    artifact = delivery.make(api.calibrate, request)
     path = delivery.deliver(artifact, name=artifact.base)
     terminal.note(f"next: offload profile MODEL --predict {path or 'FILE'}")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from offload.cli.options import Format
-from offload.cli.terminal import Terminal
+from offload.cli.terminal import ConsoleProgress, Terminal
 from offload.errors import OffloadError
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from offload.artifacts.workspace import Workspace
 
 _STDOUT = Path("-")
+Made = TypeVar("Made", bound="Artifact")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """Where one artifact is to go; see `prepare`."""
+    """Where one artifact is to go."""
 
     terminal: Terminal
     workspace: Workspace
@@ -29,12 +31,22 @@ class Delivery:
     force: bool
     form: Format
 
-    def prepare(self) -> None:
-        """Refuse a place that cannot be written to, before an hour of measuring rather than after it.
+    def make(self, verb: Callable[..., Made], request: object) -> Made:
+        """The artifact, by a verb's function, whose progress is drawn on the terminal.
+
+        A place that cannot be written to is refused before an hour of measuring rather than after it.
 
         Raises:
-            OffloadError: the file is there already, or its folder cannot be written to.
+            OffloadError: the file is there already, or its folder cannot be written to; and as the function does.
         """
+        self._prepare()
+        progress = ConsoleProgress(self.terminal)
+        try:
+            return verb(request, workspace=self.workspace, progress=progress)
+        finally:
+            progress.finish()
+
+    def _prepare(self) -> None:
         if self.output == _STDOUT:
             return
         if self.output is not None and self.output.is_dir():

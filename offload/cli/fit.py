@@ -12,13 +12,15 @@ from offload.cli.delivery import Delivery
 from offload.cli.options import (
     Format,
     FormatOption,
+    IdlePowerOption,
     JsonOption,
     OutputOption,
+    PowerOption,
     chosen_format,
     existing_file,
 )
 from offload.cli.profile import Dtype, MeterChoice, RuntimeChoice
-from offload.cli.terminal import ConsoleProgress, Terminal
+from offload.cli.terminal import Terminal
 from offload.errors import UsageError
 from offload.units import parse_duration, parse_power
 
@@ -28,19 +30,8 @@ if TYPE_CHECKING:
 
 
 _MEASURING = (
-    *(
-        "device",
-        "runtime",
-        "dtype",
-        "threads",
-        "budget",
-        "power",
-        "idle_power",
-        "meter",
-        "restart",
-        "output",
-        "dry_run",
-    ),
+    *("device", "runtime", "dtype", "threads", "budget", "power", "idle_power", "meter", "restart", "output"),
+    "dry_run",
 )
 """Options that do not go with --show."""
 
@@ -56,12 +47,8 @@ def fit(
     budget: Annotated[
         str, typer.Option(metavar="TIME", help="Stop after measuring for this long, earlier fits included.")
     ] = "20m",
-    power: Annotated[
-        str | None, typer.Option(metavar="POWER", help="Power while computing, as 3.2W: models energy.")
-    ] = None,
-    idle_power: Annotated[
-        str | None, typer.Option(metavar="POWER", help="Power while waiting, as 1.2W; measured if there is a meter.")
-    ] = None,
+    power: PowerOption = None,
+    idle_power: IdlePowerOption = None,
     meter: Annotated[
         MeterChoice | None, typer.Option(help="What measures each kind's power; auto takes what fits the device.")
     ] = None,
@@ -116,14 +103,9 @@ def fit(
         terminal.result(_intention(request, outlook, output or workspace.root))
         return
     delivery = Delivery(terminal=terminal, workspace=workspace, output=output, force=force, form=form)
-    delivery.prepare()
-    progress = ConsoleProgress(terminal)
-    try:
-        artifact = api.fit(request, workspace=workspace, progress=progress)
-    finally:
-        progress.finish()
+    artifact = delivery.make(api.fit, request)
     runs = artifact.runtime
-    name = f"{runs.name}-{runs.device}-{runs.threads}" + (f"-{artifact.precision}" if dtype is not Dtype.FP32 else "")
+    name = f"{runs.name}-{runs.device}-{runs.threads}" + f"-{artifact.precision}" * (artifact.precision != "fp32")
     path = delivery.deliver(artifact, name=name, all_layers=ranges)
     _draw(terminal, artifact, picture)
     if artifact.stopped == "interrupted":

@@ -10,15 +10,19 @@ import typer
 
 from offload.cli.delivery import Delivery
 from offload.cli.options import (
+    AllLayersOption,
+    BatchOption,
     ForceOption,
     Format,
     FormatOption,
+    InputsOption,
     JsonOption,
     OutputOption,
+    WeightsOption,
     chosen_format,
     existing_file,
 )
-from offload.cli.terminal import ConsoleProgress, Terminal
+from offload.cli.terminal import Terminal
 from offload.errors import UsageError
 from offload.units import parse_duration
 
@@ -55,19 +59,14 @@ def import_(
         int | None,
         typer.Option(min=1, metavar="N", help="Threads it ran on; what the trace tells, or 1, if left out."),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Inputs in one run.")] = 1,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="NAME=SHAPE", help="An input's shape, as data=1x3x224x224; repeatable."),
-    ] = None,
+    batch: BatchOption = 1,
+    inputs: InputsOption = None,
     total: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="What one run takes without a profiler, as 12.5ms; layers are closed on it."),
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights of a built-in model, safetensors.")
-    ] = None,
-    all_layers: Annotated[bool, typer.Option("--all", help="Every layer, not the slowest ten.")] = False,
+    weights: WeightsOption = None,
+    all_layers: AllLayersOption = False,
     form: FormatOption = Format.TABLE,
     json: JsonOption = False,
     output: OutputOption = None,
@@ -97,11 +96,6 @@ def import_(
     delivery = Delivery(
         terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
     )
-    delivery.prepare()
-    progress = ConsoleProgress(terminal)
-    try:
-        artifact = api.import_trace(request, workspace=workspace, progress=progress)
-    finally:
-        progress.finish()
+    artifact = delivery.make(api.import_trace, request)
     path = delivery.deliver(artifact, name=artifact.model.name, all_layers=all_layers)
     terminal.note(f"next: offload plan --profile {path or 'FILE'} --bw 450mbps, or --server {path or 'FILE'}")

@@ -21,7 +21,7 @@ from offload.cli.options import (
     chosen_format,
     existing_file,
 )
-from offload.cli.terminal import ConsoleProgress, Terminal
+from offload.cli.terminal import Terminal
 from offload.errors import OffloadError, UsageError
 from offload.units import parse_duration, parse_size
 
@@ -68,12 +68,7 @@ def link(
         _watch(request, terminal, workspace, as_json=form is Format.JSON)
         return
     delivery = Delivery(terminal=terminal, workspace=workspace, output=output, force=force, form=form)
-    delivery.prepare()
-    progress = ConsoleProgress(terminal)
-    try:
-        artifact = api.link(request, workspace=workspace, progress=progress)
-    finally:
-        progress.finish()
+    artifact = delivery.make(api.link, request)
     delivery.deliver(artifact, name=server)
     if artifact.stopped == "lost":
         terminal.warn(f"the connection was lost, what was measured before is kept: {artifact.failure}")

@@ -34,6 +34,19 @@ TokenOption = Annotated[
 TlsCaOption = Annotated[
     Path | None, typer.Option("--tls-ca", metavar="FILE", help="Use TLS and trust this authority, PEM.")
 ]
+BatchOption = Annotated[int, typer.Option(min=1, metavar="N", help="Inputs in one run.")]
+InputsOption = Annotated[
+    list[str] | None,
+    typer.Option("--input", metavar="NAME=SHAPE", help="An input's shape, as data=1x3x224x224; repeatable."),
+]
+WeightsOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Weights of a built-in model, safetensors.")]
+PowerOption = Annotated[
+    str | None, typer.Option(metavar="POWER", help="Power while computing, as 3.2W: models energy.")
+]
+IdlePowerOption = Annotated[
+    str | None, typer.Option(metavar="POWER", help="Power while waiting, as 1.2W; measured if there is a meter.")
+]
+AllLayersOption = Annotated[bool, typer.Option("--all", help="Every layer, not the slowest ten.")]
 
 
 def chosen_format(form: Format, json: bool) -> Format:

@@ -22,7 +22,7 @@ from offload.cli.options import (
     chosen_format,
     existing_file,
 )
-from offload.cli.terminal import ConsoleProgress, Terminal
+from offload.cli.terminal import Terminal
 from offload.errors import UsageError
 from offload.units import parse_battery, parse_duration, parse_energy, parse_rate, parse_size
 
@@ -51,7 +51,7 @@ def plan(
         typer.Option(metavar="FILE", help="A measured link, for --bw; the newest measured if both are left out."),
     ] = None,
     profile: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The device's profile; the newest measured one if left out.")
+        Path | None, typer.Option(metavar="FILE", help="The device's profile; the newest one if left out.")
     ] = None,
     server: Annotated[
         list[str] | None,
@@ -147,12 +147,7 @@ def plan(
     delivery = Delivery(
         terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
     )
-    delivery.prepare()
-    progress = ConsoleProgress(terminal)
-    try:
-        artifact = api.plan(request, workspace=workspace, progress=progress)
-    finally:
-        progress.finish()
+    artifact = delivery.make(api.plan, request)
     delivery.deliver(artifact, name=artifact.model.name)
     terminal.note(f"next: offload verify{f' {output}' if output and output != Path('-') else ''}")
 

@@ -10,17 +10,23 @@ import typer
 
 from offload.cli.delivery import Delivery
 from offload.cli.options import (
+    AllLayersOption,
+    BatchOption,
     ForceOption,
     Format,
     FormatOption,
+    IdlePowerOption,
+    InputsOption,
     JsonOption,
     OutputOption,
+    PowerOption,
     TlsCaOption,
     TokenOption,
+    WeightsOption,
     chosen_format,
     existing_file,
 )
-from offload.cli.terminal import ConsoleProgress, Terminal
+from offload.cli.terminal import Terminal
 from offload.errors import UsageError
 from offload.units import format_duration, parse_duration, parse_fraction, parse_power
 
@@ -81,25 +87,16 @@ def profile(
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Threads; all physical cores if left out.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Inputs in one run.")] = 1,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="NAME=SHAPE", help="An input's shape, as data=1x3x224x224; repeatable."),
-    ] = None,
+    batch: BatchOption = 1,
+    inputs: InputsOption = None,
     precision: Annotated[str, typer.Option(metavar="PERCENT", help="Stop when the interval is this narrow.")] = "2%",
     max_time: Annotated[str, typer.Option(metavar="TIME", help="Stop after this long.")] = "60s",
-    power: Annotated[
-        str | None, typer.Option(metavar="POWER", help="Power while computing, as 3.2W: models energy.")
-    ] = None,
-    idle_power: Annotated[
-        str | None, typer.Option(metavar="POWER", help="Power while waiting, as 1.2W; measured if there is a meter.")
-    ] = None,
+    power: PowerOption = None,
+    idle_power: IdlePowerOption = None,
     meter: Annotated[
         MeterChoice | None, typer.Option(help="What measures energy; auto takes what fits the device.")
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights of a built-in model, safetensors.")
-    ] = None,
+    weights: WeightsOption = None,
     on: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Profile on that offload server, not here.")
     ] = None,
@@ -112,7 +109,7 @@ def profile(
     ] = PredictorChoice.FITTED,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
-    all_layers: Annotated[bool, typer.Option("--all", help="Every layer, not the slowest ten.")] = False,
+    all_layers: AllLayersOption = False,
     form: FormatOption = Format.TABLE,
     json: JsonOption = False,
     output: OutputOption = None,
@@ -159,12 +156,7 @@ def profile(
     if dry_run:
         terminal.result(_intention(request, output or workspace.root))
         return
-    delivery.prepare()
-    progress = ConsoleProgress(terminal)
-    try:
-        artifact = api.profile(request, workspace=workspace, progress=progress)
-    finally:
-        progress.finish()
+    artifact = delivery.make(api.profile, request)
     path = delivery.deliver(artifact, name=artifact.model.name, all_layers=all_layers)
     if artifact.stopped == "interrupted":
         raise typer.Exit(130)

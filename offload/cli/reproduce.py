@@ -9,7 +9,7 @@ import typer
 
 from offload.cli.delivery import Delivery
 from offload.cli.options import ForceOption, Format, FormatOption, JsonOption, OutputOption, chosen_format
-from offload.cli.terminal import ConsoleProgress, Terminal
+from offload.cli.terminal import Terminal
 
 
 class Paper(StrEnum):
@@ -47,11 +47,6 @@ def reproduce(
     delivery = Delivery(
         terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
     )
-    delivery.prepare()
-    progress = ConsoleProgress(terminal)
-    try:
-        artifact = api.reproduce(request, workspace=workspace, progress=progress)
-    finally:
-        progress.finish()
+    artifact = delivery.make(api.reproduce, request)
     delivery.deliver(artifact, name=paper.value)
     terminal.note("next: offload plan --planner maui, or neurosurgeon, on a model of yours")

@@ -16,7 +16,7 @@ from offload.cli.options import (
     artifact_file,
     chosen_format,
 )
-from offload.cli.terminal import ConsoleProgress, Terminal
+from offload.cli.terminal import Terminal
 from offload.units import parse_duration
 
 
@@ -71,14 +71,9 @@ def simulate(
     delivery = Delivery(
         terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
     )
-    delivery.prepare()
     if plot is not None:
         check_picture_file(plot, force=force)
-    progress = ConsoleProgress(terminal)
-    try:
-        artifact = api.simulate(request, workspace=workspace, progress=progress)
-    finally:
-        progress.finish()
+    artifact = delivery.make(api.simulate, request)
     delivery.deliver(artifact, name=artifact.model.name)
     if plot is not None:
         from offload.reports.simulation import simulation_picture

@@ -20,7 +20,7 @@ from offload.cli.options import (
     chosen_format,
     existing_file,
 )
-from offload.cli.terminal import ConsoleProgress, Terminal
+from offload.cli.terminal import Terminal
 from offload.errors import VerdictError
 from offload.units import parse_duration, parse_fraction
 
@@ -86,12 +86,7 @@ def verify(
     delivery = Delivery(
         terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
     )
-    delivery.prepare()
-    progress = ConsoleProgress(terminal)
-    try:
-        artifact = api.verify(request, workspace=workspace, progress=progress)
-    finally:
-        progress.finish()
+    artifact = delivery.make(api.verify, request)
     delivery.deliver(artifact, name=artifact.model.name)
     if artifact.stopped == "interrupted":
         raise typer.Exit(130)
