@@ -46,7 +46,6 @@ class Panel:
     series: Sequence[Series]
     x_label: str
     y_label: str
-    title: str = ""
     log_x: bool = False
     log_y: bool = False
     height: float = 1.0
@@ -153,7 +152,6 @@ def _draw_panel(panel: Panel, axes: Axes) -> None:
                 axes.plot(series.x, series.y, "--", linewidth=1.2, label=label, color=series.color)
             case "line":
                 axes.plot(series.x, series.y, linewidth=1.2, label=label, color=series.color)
-    axes.set_title(panel.title, fontsize="medium")
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     if panel.log_x:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from offload.artifacts.simulation import Simulation, Strategy, StrategyRun
@@ -42,11 +43,6 @@ def simulation_report(simulation: Simulation) -> Report:
     )
 
 
-def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean."""
-    return math.fsum(values) / len(values)
-
-
 def percentile(values: Sequence[float], percent: float) -> float:
     """The percentile, by linear interpolation."""
     import numpy as np
@@ -69,7 +65,7 @@ def _strategies(simulation: Simulation) -> Section:
     for run in simulation.strategies:
         cells: list[Cell] = [
             run.strategy,
-            seconds(mean(run.latency_s)),
+            seconds(fmean(run.latency_s)),
             seconds(percentile(run.latency_s, 50)),
             seconds(percentile(run.latency_s, 95)),
             seconds(max(run.latency_s)),
@@ -93,7 +89,7 @@ def _strategies(simulation: Simulation) -> Section:
 
 def _target_mean(simulation: Simulation, run: StrategyRun) -> float:
     energy_j = simulation.mean_energy_j(run)
-    return energy_j if simulation.target == "energy" and energy_j is not None else mean(run.latency_s)
+    return energy_j if simulation.target == "energy" and energy_j is not None else fmean(run.latency_s)
 
 
 def _verdict(simulation: Simulation) -> tuple[str, ...]:
@@ -145,10 +141,10 @@ def _windows(simulation: Simulation) -> Section:
     for span in _spans(len(simulation.started_s), _WINDOWS):
         cells: list[Cell] = [
             format_duration(simulation.started_s[span.start]) if span.start else "0 s",
-            Quantity(value=mean([simulation.uplink_bps[number] for number in span]), unit="bit/s"),
-            f"{mean([simulation.server_load[number] for number in span]):.3g}×",
+            Quantity(value=fmean([simulation.uplink_bps[number] for number in span]), unit="bit/s"),
+            f"{fmean([simulation.server_load[number] for number in span]):.3g}×",
         ]
-        cells += [seconds(mean([run.latency_s[number] for number in span])) for run in simulation.strategies]
+        cells += [seconds(fmean([run.latency_s[number] for number in span])) for run in simulation.strategies]
         option = Counter(adaptive.options[number] for number in span).most_common(1)[0][0]
         cells.append(_layers(simulation, option))
         rows.append(tuple(cells))
@@ -195,7 +191,7 @@ def _spark(
     reach = scale(high) - scale(low)
     marks = []
     for span in _spans(len(values), _SPARKS):
-        value = mean([values[number] for number in span])
+        value = fmean([values[number] for number in span])
         part = (scale(value) - scale(low)) / reach if reach > 0 else 0.0
         marks.append(_BLOCKS[min(len(_BLOCKS) - 1, max(0, int(part * len(_BLOCKS))))])
     return f"{name:<22}{''.join(marks)}  {ends[0]} – {ends[1]}"

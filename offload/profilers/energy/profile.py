@@ -117,12 +117,12 @@ def running(repeat: Repeat) -> Iterator[None]:
     """Something for a sensor to see while its period is measured: a power's figure may stand still while idle."""
     stop = threading.Event()
 
-    def keeprunning() -> None:
+    def keep_running() -> None:
         with suppress(OffloadError):
             while not stop.is_set():
                 repeat(1)
 
-    thread = threading.Thread(target=keeprunning, name="offload-load", daemon=True)
+    thread = threading.Thread(target=keep_running, name="offload-load", daemon=True)
     thread.start()
     try:
         yield
