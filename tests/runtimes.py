@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  gives NumPy the dtype bfloat16
@@ -13,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from offload.artifacts.profile import Precision
 from offload.errors import OffloadError
 from offload.graph.cuts import Cut, prefix_cuts
 from offload.models.load import load_model, load_torch_model
@@ -68,10 +70,16 @@ def difference(value: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(value - expected).max() / np.abs(expected).max())
 
 
+@cache
+def exported_torch_model(name: str, precision: Precision) -> LoadedTorchModel:
+    """A built-in network over small images, exported once for all runtimes."""
+    return load_torch_model(name, inputs={"": NETWORKS[name]}, precision=precision)
+
+
 class RuntimeContract(ABC):
     """Tests of one runtime."""
 
-    precision = "fp32"
+    precision: Precision = "fp32"
 
     @abstractmethod
     def runtime(self) -> Runtime:
@@ -87,7 +95,7 @@ class RuntimeContract(ABC):
 
     def load(self, name: str) -> LoadedModel:
         """A built-in network, small where that takes no export of its own."""
-        return load_torch_model(name, inputs={"": NETWORKS[name]}, precision=self.precision)
+        return exported_torch_model(name, self.precision)
 
     @pytest.mark.parametrize("threads", [1, 2])
     def test_it_answers_outputs_by_name(self, threads: int) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile, schedule
 
 TRTEXEC_PROFILE = Path(__file__).parent / "data" / "trtexec_profile.json"
-"""Of `two_branches`, written by hand after files that trtexec 8.6 and 10 wrote: spacing, fields, kinds of names."""
+"""Of `two_branches`, written by hand after published files of trtexec: spacing, fields, kinds of names."""
 
 
 def two_branches(*, channels: int = 8, size: int = 16, batch: int = 1) -> ModelProto:

@@ -17,12 +17,11 @@ from offload.errors import OffloadError
 from offload.models.load import load_torch_model
 from offload.predictors import fitting
 from offload.profilers.layers import random_feeds
-from offload.profilers.sampling import measuring, networks
 from offload.profilers.torch_layers import EventStopwatch, InstrumentedTorchSession, stopwatch_for
 from offload.runtimes.base import Runtime
 from offload.runtimes.onnxruntime import OnnxRuntime, has_cuda_provider
 from offload.runtimes.torch import TorchRuntime, torch_device
-from tests.drawn import drawn
+from tests.drawn import drawn_each, measure_only
 from tests.runtimes import TOLERANCE, OnnxContract, RuntimeContract, difference
 
 
@@ -119,10 +118,8 @@ def test_onnx_runtime_profiles_a_gpu(tmp_path: Path) -> None:
 
 
 def test_costs_fitted_on_a_gpu_predict_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = [drawn("image", number) for number in range(20)]
-    monkeypatch.setattr(measuring, "sampled_network", lambda number: small[number])
-    for module in (measuring, networks):
-        monkeypatch.setattr(module, "MOST_NETWORKS", len(small))
+    small = drawn_each({"image": 20})
+    measure_only(monkeypatch, small)
     monkeypatch.setattr(fitting, "FEWEST_FOR_TREES", 10**9)
     workspace = Workspace(tmp_path)
     request = api.FitRequest(runtime="torch", device="cuda", dtype="fp16", threads=1, meter="none")

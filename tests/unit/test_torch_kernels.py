@@ -107,7 +107,7 @@ def test_half_precision_moves_half_the_bytes() -> None:
     assert terms(half)[1] == terms(full)[1] / 2
 
 
-@pytest.mark.parametrize("name", ["mnist", "densenet121", "vit_s_16", "gru_tagger"])
+@pytest.mark.parametrize("name", ["mnist", "unet", "transformer_encoder", "gru_tagger"])
 def test_kernels_of_a_model_have_its_operations_and_kinds(name: str) -> None:
     model = load_torch_model(name)
     blocks = executed_layers(model.program)
