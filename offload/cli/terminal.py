@@ -54,7 +54,10 @@ class Terminal:
         Raises:
             OffloadError: stdout cannot be written to, for example because the disk is full.
         """
-        text = _CONTROL_BUT_COLOR.sub(lambda found: found[1] or _NOT_SHOWN, text)
+        if self.color(sys.stdout):
+            text = _CONTROL_BUT_COLOR.sub(lambda found: found[1] or _NOT_SHOWN, text)
+        else:
+            text = _plain(text)
         try:
             sys.stdout.write(text if text.endswith("\n") else text + "\n")
             sys.stdout.flush()

@@ -98,16 +98,21 @@ def test_colours_need_a_terminal_and_nobody_to_refuse(monkeypatch: pytest.Monkey
         assert not Terminal().color(file)
 
 
-def test_names_in_files_do_not_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_in_files_do_not_command_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     terminal = Terminal()
     hostile = "a\x1b[2Jb\x1b]0;title\x07c\x9bd\re\x08f"
+    monkeypatch.setattr(Terminal, "color", lambda *_: True)
     terminal.result(f"\x1b[1mbold\x1b[0m, {hostile}\ttab\nlast\r\n")
+    monkeypatch.undo()
+    terminal.result("\x1b[31mred")
     terminal.note(hostile)
     terminal.warn(hostile)
     terminal.error(hostile + "\x1b[31m", hint="x" * 100_000)
     captured = capsys.readouterr()
     shown = "a�[2Jb�]0;title�c�d�e�f"
-    assert captured.out == f"\x1b[1mbold\x1b[0m, {shown}\ttab\nlast\r\n"
+    assert captured.out == f"\x1b[1mbold\x1b[0m, {shown}\ttab\nlast\r\n�[31mred\n"
     *lines, hint = captured.err.splitlines()
     assert lines == [shown, f"warning: {shown}", "error: a�[2Jb�]0;title�c�d e�f�[31m"]
     assert len(hint) < 2000
