@@ -14,8 +14,12 @@ import torch
 from onnx import TensorProto, helper
 
 from offload.errors import OffloadError
+from offload.models.executed import Kernel
 from offload.models.loaded import LoadedTorchModel
 from offload.models.onnx_graph import graph_of
+from offload.models.torch_capture import capture
+from offload.models.torch_kernels import executed_layers
+from offload.models.torch_program import TorchProgram
 from offload.profilers.sampling.draws import activation
 from offload.profilers.sampling.networks import SampledNetwork
 from offload.profilers.sampling.onnx_builder import OnnxBuilder
@@ -43,7 +47,7 @@ def small_networks() -> Sequence[SampledNetwork]:
 
 
 EXPORTED = (("image", 1), ("dense", 0), ("transformer", 1), ("recurrent", 1), ("speech", 1), ("local", 0))
-"""Exporting one takes long."""
+"""Exporting one for comparison takes long."""
 
 
 @cache
@@ -99,6 +103,25 @@ def test_the_program_that_is_measured_computes_the_same() -> None:
         expected = OnnxRuntime().load_onnx(network.onnx, threads=1).run(feeds)
         for values, made in zip(expected.values(), found.values(), strict=True):
             check_alike(values, made, network.number)
+
+
+def kernels_of(program: TorchProgram) -> list[Kernel]:
+    """What is executed, and no names."""
+    return [replace(kernel, name="") for block in executed_layers(program) for kernel in block.kernels]
+
+
+def test_the_program_that_is_measured_is_what_a_model_of_the_same_calls_becomes() -> None:
+    for network, model in exported():
+        module = torch_module(
+            network.onnx, batch_norms=network.style == "image" and network.number % 3 != 0, fused_attention=True
+        )
+        inputs = {
+            name: torch.zeros(shape, dtype=torch.float32 if kind == TensorProto.FLOAT else torch.int64)
+            for name, (kind, shape) in module.inputs.items()
+        }
+        program = capture(module, inputs, name="exported")
+        assert kernels_of(model.program) == kernels_of(program), network.style
+        assert model.graph.flops == program.graph.flops
 
 
 def test_every_operator_of_the_random_networks_is_known() -> None:

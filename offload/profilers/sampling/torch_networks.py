@@ -25,11 +25,13 @@ from offload.errors import OffloadError
 from offload.models.inputs import Shape
 from offload.models.loaded import LoadedTorchModel
 from offload.models.onnx_graph import infer_types
-from offload.models.torch_capture import capture
+from offload.models.torch_capture import capture_plain
 from offload.models.torch_program import torch_dtype
 from offload.profilers.sampling.networks import SampledNetwork
 
 _BATCH_NORM_EPS = 1e-5
+_MOMENTUM = 0.1
+"""Of no use in inference, but the call takes it."""
 _GATES: Mapping[str, Sequence[int]] = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
 """Where ONNX has each gate that torch has, in torch's order: of LSTM i, f, g, o; of GRU r, z, n."""
 
@@ -56,7 +58,7 @@ def torch_model(network: SampledNetwork, *, precision: Precision = "fp32") -> Lo
         for name, (kind, shape) in module.inputs.items()
     }
     name = f"network {network.number}"
-    program = capture(module.to(dtype), inputs, name=name)
+    program = capture_plain(module.to(dtype), inputs, name=name)
     return LoadedTorchModel(
         spec=name,
         name=name,
@@ -276,7 +278,7 @@ def _convolution(network: InterpretedNetwork, node: _Node) -> Compute:
 
         def normed(x: Tensor) -> Tensor:
             y = call(before(x), weight(), None, stride, padding, dilation, groups)
-            return functional.batch_norm(y, mean(), variance(), scale(), shift(), eps=_BATCH_NORM_EPS)
+            return _normed(y, scale(), shift(), mean(), variance(), _BATCH_NORM_EPS)
 
         return normed
     bias = network.weight(biases) if biases is not None else lambda: None
@@ -325,7 +327,15 @@ def _reduced(network: InterpretedNetwork, node: _Node) -> Compute:
 def _batch_norm(network: InterpretedNetwork, node: _Node) -> Compute:
     scale, shift, mean, variance = (network.weight(network.values_of(name)) for name in node.inputs[1:])
     eps = float(node.attributes.get("epsilon", 1e-5))
-    return lambda x: functional.batch_norm(x, mean(), variance(), scale(), shift(), eps=eps)
+    return lambda x: _normed(x, scale(), shift(), mean(), variance(), eps)
+
+
+def _normed(x: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
+    """A batch norm in inference, as `capture` leaves it."""
+    normed: Tensor = torch.ops.aten._native_batch_norm_legit_no_training(
+        x, scale, shift, mean, variance, _MOMENTUM, eps
+    )[0]
+    return normed
 
 
 def _response_norm(network: InterpretedNetwork, node: _Node) -> Compute:
@@ -350,7 +360,7 @@ def _linear(network: InterpretedNetwork, node: _Node) -> Compute:
 
 def _attention(network: InterpretedNetwork, node: _Node) -> Compute:
     """Query, key with its last two axes turned, value."""
-    return lambda query, turned, value: functional.scaled_dot_product_attention(query, turned.mT, value)
+    return lambda query, turned, value: functional.scaled_dot_product_attention(query, turned.transpose(-2, -1), value)
 
 
 def _clip(network: InterpretedNetwork, node: _Node) -> Compute:
@@ -395,18 +405,19 @@ def _concat(network: InterpretedNetwork, node: _Node) -> Compute:
 
 
 def _split(network: InterpretedNetwork, node: _Node) -> Compute:
-    axis, parts = int(node.attributes.get("axis", 0)), int(node.attributes["num_outputs"])
-    return lambda x: torch.chunk(x, parts, axis)
+    axis = int(node.attributes.get("axis", 0))
+    size = network.shape_of(node.outputs[0])[axis]
+    return lambda x: torch.split(x, size, axis)
 
 
 def _reshape(network: InterpretedNetwork, node: _Node) -> Compute:
-    shape = network.values_of(node.inputs[1]).tolist()
-    return lambda x: x.reshape(shape)
+    shape = network.shape_of(node.outputs[0])
 
+    def reshaped(x: Tensor) -> Tensor:
+        # A copy is a call of its own in what `capture` makes of a reshape.
+        return (x if x.is_contiguous() else x.clone(memory_format=torch.contiguous_format)).reshape(shape)
 
-def _flatten(network: InterpretedNetwork, node: _Node) -> Compute:
-    axis = int(node.attributes.get("axis", 1))
-    return lambda x: torch.flatten(x, axis)
+    return reshaped
 
 
 def _transpose(network: InterpretedNetwork, node: _Node) -> Compute:
@@ -423,7 +434,7 @@ def _gather(network: InterpretedNetwork, node: _Node) -> Compute:
     places = network.values_of(node.inputs[1])
     if places.size == 1:
         start = int(places.reshape(-1)[0])
-        return lambda x: x.narrow(axis, start, 1)
+        return lambda x: torch.ops.aten.slice.Tensor(x, axis, start, start + 1)
     index = network.weight(places)
     return lambda x: x.index_select(axis, index())
 
@@ -479,6 +490,6 @@ _TRANSLATIONS: Mapping[str, Translation] = {
     "HardSwish": _unary(functional.hardswish), "Swish": _unary(functional.silu), "Tanh": _unary(torch.tanh),
     "Gelu": _unary(functional.gelu), "Softplus": _unary(functional.softplus),
     "Softmax": _softmax, "ArgMax": _argmax, "Concat": _concat, "Split": _split, "Reshape": _reshape,
-    "Flatten": _flatten, "Transpose": _transpose, "Gather": _gather, "Resize": _resize,
+    "Flatten": _reshape, "Transpose": _transpose, "Gather": _gather, "Resize": _resize,
     "LSTM": _recurrent, "GRU": _recurrent, "RNN": _recurrent,
 }  # fmt: skip
