@@ -186,6 +186,8 @@ class Profile(Artifact):
         rounds = len(self.whole_s)
         if not rounds:
             raise ValueError("it holds no samples")
+        if self.whole_declared and self.source != "imported":
+            raise ValueError("only an imported profile has a declared whole")
         if self.takes and len(self.takes) != rounds:
             raise ValueError("it has another number of takes than of rounds")
         if any(not 0 <= i < rounds for i in self.dirty_rounds):

@@ -105,7 +105,6 @@ def predict_kernels(
     kernels: Sequence[Kernel],
     *,
     reference_s: float | None = None,
-    empty_call_s: float | None = None,
     predictor: Predictor = "fitted",
 ) -> list[PredictedKernel]:
     """What the kernels of one model take, in their order.
@@ -114,7 +113,6 @@ def predict_kernels(
         costs: Fitted on the device.
         kernels: All that the model executes.
         reference_s: What the reference kernel takes there now; None for what it took at the median while fitting.
-        empty_call_s: The same of a call that computes next to nothing.
         predictor: Which of the fitted forms tells the times.
     """
     import numpy as np
@@ -123,10 +121,8 @@ def predict_kernels(
         return []
     if reference_s is None:
         reference_s = float(np.median(costs.reference_s))
-    if empty_call_s is None:
-        empty_call_s = float(np.median(costs.empty_call_s))
     order = sorted(range(len(kernels)), key=lambda index: kernels[index].position)
-    around = surroundings([kernels[index] for index in order], reference_s, empty_call_s)
+    around = surroundings([kernels[index] for index in order], reference_s)
     among = dict(zip(order, around, strict=True))
     matrix = feature_matrix(kernels, [among[index] for index in range(len(kernels))])
     roofline = np.array([terms(kernel) for kernel in kernels])
@@ -212,7 +208,7 @@ def predicted_profile(
     kernels = [kernel for block in blocks for kernel in block.kernels]
     reference = median(reference_s) if reference_s else None
     empty = median(empty_call_s or costs.empty_call_s)
-    predicted = predict_kernels(costs, kernels, reference_s=reference, empty_call_s=empty, predictor=predictor)
+    predicted = predict_kernels(costs, kernels, reference_s=reference, predictor=predictor)
     _refuse_unknown(predicted)
     call = costs.call
     kernels_s = sum(one.seconds for one in predicted)

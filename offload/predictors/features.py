@@ -46,9 +46,10 @@ _CODES = (
         "channels out modulo 16",
     ),
     *("places modulo 16", "last axis modulo 16"),
+    *("twos in inner", "twos in columns"),
 )
 _AMONG = (
-    *("reference kernel", "empty call", "bytes before", "bytes of the kernel before"),
+    *("reference kernel", "bytes before", "bytes of the kernel before"),
     *("model's bytes", "model's weight bytes", "model's largest result"),
 )
 FEATURES = (
@@ -135,8 +136,6 @@ class Surroundings:
 
     reference_s: float
     """What the reference kernel takes meanwhile."""
-    empty_call_s: float
-    """What a call takes meanwhile that computes next to nothing."""
     bytes_before: float
     """What the kernels before it read and wrote in the same run."""
     previous_bytes: float
@@ -147,13 +146,12 @@ class Surroundings:
     largest_result_bytes: float
 
 
-def surroundings(kernels: Sequence[Kernel], reference_s: float, empty_call_s: float) -> list[Surroundings]:
+def surroundings(kernels: Sequence[Kernel], reference_s: float) -> list[Surroundings]:
     """What each kernel of a model is executed among.
 
     Args:
         kernels: All of the model's, in the order of execution.
         reference_s: What the reference kernel takes meanwhile.
-        empty_call_s: What a call takes meanwhile that computes next to nothing.
     """
     moved = [(0.0, 0.0, 0.0) if is_free(kernel) else _bytes(kernel) for kernel in kernels]
     totals = [sum(each) for each in moved]
@@ -162,7 +160,6 @@ def surroundings(kernels: Sequence[Kernel], reference_s: float, empty_call_s: fl
         found.append(
             Surroundings(
                 reference_s=reference_s,
-                empty_call_s=empty_call_s,
                 bytes_before=before,
                 previous_bytes=previous,
                 model_bytes=sum(totals),
@@ -213,8 +210,8 @@ def features(kernel: Kernel, among: Surroundings) -> tuple[float, ...]:
         float(added),
         float(bool(attributes.get("transA")) + 2 * bool(attributes.get("transB"))),
         *(float(size % 16) for size in (image[1], made[1], image[2] * image[3], result[-1] if result else 0)),
+        *(math.log2(size & -size) for size in (max(inner, 1), max(columns, 1))),
         math.log2(among.reference_s),
-        math.log2(among.empty_call_s),
         *(math.log2(1 + float(size)) for size in around),
         *(math.log2(1 + float(size)) for size in sizes),
         math.log2((flops + 1) / (read + written + constant + 1)),

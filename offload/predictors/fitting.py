@@ -131,7 +131,7 @@ def samples_by_family(networks: Sequence[TimedNetwork]) -> dict[str, Samples]:
         for index, kernel in enumerate(network.kernels):
             if not is_free(kernel):
                 kernels.setdefault(family_of(kernel), []).append((which, index))
-    among = [surroundings(network.kernels, network.reference_s, network.empty_call_s) for network in networks]
+    among = [surroundings(network.kernels, network.reference_s) for network in networks]
     found = {}
     for family, places in kernels.items():
         chosen = [networks[which].kernels[index] for which, index in places]

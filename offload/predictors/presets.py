@@ -30,7 +30,8 @@ def load_preset(name: str = DEFAULT_PRESET) -> Preset:
     """
     known = presets()
     if name not in known:
-        raise OffloadError(f"there is no preset {name!r}", hint="presets: " + ", ".join(near_presets(name)))
+        near = ", ".join(near_presets(name))
+        raise OffloadError(f"there is no preset {name!r}", hint=f"near it: {near}; all: offload devices")
     return known[name]
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from offload.artifacts.base import MOST
 from offload.artifacts.preset import Preset
 from offload.artifacts.profile import KernelGroup, ModelIdentity, Profile, RuntimeIdentity
+from offload.errors import OffloadError
 from offload.graph.model_graph import Layer, ModelGraph
 
 
@@ -74,6 +76,11 @@ def assumed_profile(
     """
     times: Sequence[float] = layer_times_s(graph, preset)
     whole = (max(sum(times), 1e-9),)
+    if whole[0] > MOST:
+        raise OffloadError(
+            f"{preset.name}: {model.name} would take {whole[0]:.3g} s, which cannot be",
+            hint="make the preset again: offload calibrate",
+        )
     return Profile.create(
         model=model,
         graph=graph,

@@ -30,7 +30,7 @@ def named_terms(kernel: Kernel) -> dict[str, float]:
 
 
 def named_features(kernel: Kernel) -> dict[str, float]:
-    return dict(zip(FEATURES, features(kernel, surroundings([kernel], 1e-3, 4e-5)[0]), strict=True))
+    return dict(zip(FEATURES, features(kernel, surroundings([kernel], 1e-3)[0]), strict=True))
 
 
 def test_terms_of_a_convolution() -> None:
@@ -145,7 +145,7 @@ def test_features_tell_fused_and_blocked_kernels_apart() -> None:
 
 def test_a_matrix_has_a_row_for_each_kernel() -> None:
     kernels = [conv(8, 8, 8), gemm(1, 8, 8), plain("Relu", (1, 8))]
-    found = feature_matrix(kernels, surroundings(kernels, 1e-3, 4e-5))
+    found = feature_matrix(kernels, surroundings(kernels, 1e-3))
     assert found.shape == (3, len(FEATURES))
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
@@ -154,7 +154,7 @@ def test_a_matrix_has_a_row_for_each_kernel() -> None:
 
 def test_a_models_bytes_leave_out_what_only_renames() -> None:
     kernels = [gemm(1, 100, 10), plain("Reshape", (1, 10)), plain("Relu", (1, 10))]
-    first, _, last = surroundings(kernels, 2e-3, 4e-5)
+    first, _, last = surroundings(kernels, 2e-3)
     bytes_of_the_product = 4 * (100 + 10 + 1000 + 10)
     assert first.bytes_before == first.previous_bytes == 0
     assert last.bytes_before == last.previous_bytes == bytes_of_the_product

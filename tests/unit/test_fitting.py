@@ -236,6 +236,6 @@ def test_bands_are_in_order_and_the_last_has_no_end(no_trees: None) -> None:
 def test_a_models_own_kernels_are_its_bytes(no_trees: None) -> None:
     network: TimedNetwork = dense_networks(1)[0]
     (samples,) = fitting.samples_by_family([network]).values()
-    expected = feature_matrix(network.kernels, surroundings(network.kernels, network.reference_s, network.empty_call_s))
+    expected = feature_matrix(network.kernels, surroundings(network.kernels, network.reference_s))
     assert (samples.features == expected).all()
     assert samples.terms.shape == (4, len(TERMS))

@@ -73,7 +73,7 @@ def test_families_and_features(
     module: nn.Module, inputs: Mapping[str, torch.Tensor], family: str, sizes: Mapping[str, int]
 ) -> None:
     kernel = next(kernel for kernel in reversed(kernels_of(module, inputs)) if family_of(kernel) == family)
-    found = dict(zip(FEATURES, features(kernel, surroundings([kernel], 1e-3, 4e-5)[0]), strict=True))
+    found = dict(zip(FEATURES, features(kernel, surroundings([kernel], 1e-3)[0]), strict=True))
     assert {name: round(2 ** found[name] - 1) for name in sizes} == sizes
     assert kernel.item_bytes == 4
 

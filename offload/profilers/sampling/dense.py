@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from offload.profilers.sampling.draws import activation, log_integer, pick
+from offload.profilers.sampling.draws import activation, layer_width, log_integer, pick
 from offload.profilers.sampling.onnx_builder import OnnxBuilder, Value
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def classifier(builder: OnnxBuilder, generator: np.random.Generator, x: Value) -
     act = str(pick(generator, {"Relu": 80, "Tanh": 10, "": 10}))
     most = _LARGE_WEIGHTS if generator.random() < 0.05 else _MOST_WEIGHTS
     for _ in range(int(pick(generator, {0: 55, 1: 20, 2: 25}))):
-        features = min(log_integer(generator, 32, 8192), max(8, most // x.shape[1]))
+        features = min(layer_width(generator, 32, 8192), max(8, most // x.shape[1]))
         x = activation(builder, generator, linear(builder, generator, x, features), act)
     classes = int(pick(generator, {1000: 40, log_integer(generator, 2, 5000): 60}))
     x = linear(builder, generator, x, min(classes, max(2, most // x.shape[1])))
@@ -79,12 +79,12 @@ def dense_network(builder: OnnxBuilder, generator: np.random.Generator, scale: f
     """
     budget = 2e4 * 1.2e6**scale
     rows = log_integer(generator, 1, 600) if generator.random() < 0.6 else 1
-    x = builder.input((rows, log_integer(generator, 16, 8192)))
+    x = builder.input((rows, layer_width(generator, 16, 8192)))
     act = str(pick(generator, {"Relu": 35, "Sigmoid": 20, "Tanh": 15, "Clip": 20, "Gelu": 5, "Softplus": 2, "Elu": 3}))
     layers = 1 + round(7 * depth)
     for _ in range(layers):
         most = min(8192, int(budget / layers / (2 * rows * x.shape[1])), _MOST_WEIGHTS // x.shape[1])
-        features = log_integer(generator, max(2, most // 8), max(8, most))
+        features = layer_width(generator, max(2, most // 8), max(8, most))
         x = activation(builder, generator, linear(builder, generator, x, features), act)
     _answer(builder, generator, linear(builder, generator, x, log_integer(generator, 2, 4000)))
 
@@ -95,12 +95,12 @@ def local_network(builder: OnnxBuilder, generator: np.random.Generator, scale: f
     Args:
         builder: What it is built on.
         generator: Decides everything else.
-        scale: From 0 to 1: the side of its feature maps, from 6 to 64.
+        scale: From 0 to 1: the side of its feature maps, from 8 to 72.
         depth: From 0 to 1: how many layers, from 1 to 4.
     """
     from numpy import arange, int64
 
-    side, most = round(6 * (64 / 6) ** scale), log_integer(generator, 2_000_000, 90_000_000)
+    side, most = round(8 * 9**scale), log_integer(generator, 2_000_000, 90_000_000)
     channels = log_integer(generator, 1, 48)
     x = builder.input((1, channels, side, side))
     x = builder.add("Transpose", [x], (side, side, 1, channels), perm=[2, 3, 0, 1])
@@ -109,7 +109,7 @@ def local_network(builder: OnnxBuilder, generator: np.random.Generator, scale: f
         kernel = min(int(pick(generator, {3: 30, 5: 25, 7: 25, 9: 20})), side)
         stride = 2 if side > 16 and generator.random() < 0.3 else 1
         out = (side - kernel) // stride + 1
-        features = min(log_integer(generator, 4, 64), max(1, most // (out * out * kernel * kernel * channels)))
+        features = min(log_integer(generator, 8, 64), max(1, most // (out * out * kernel * kernel * channels)))
         places = (arange(out)[:, None] * stride + arange(kernel)[None, :]).reshape(-1).astype(int64)
         index = builder.constant(places)
         x = builder.add("Gather", [x, index], (out * kernel, side, 1, channels), axis=0)

@@ -26,6 +26,17 @@ def log_integer(generator: np.random.Generator, least: int, most: int) -> int:
     return round(math.exp(generator.uniform(math.log(least), math.log(max(least, most)))))
 
 
+def layer_width(generator: np.random.Generator, least: int, most: int) -> int:
+    """A number of neurons between two: log-uniform, and mostly round, as people choose them.
+
+    Powers of two are not like the numbers beside them: rows that lie a power of two apart share places in a cache.
+    """
+    drawn = log_integer(generator, least, most)
+    step = int(pick(generator, {2: 35, 64: 25, 8: 20, 1: 20}))
+    rounded = 2 ** round(math.log2(max(drawn, 1))) if step == 2 else round(drawn / step) * step
+    return rounded if least <= rounded <= most else drawn
+
+
 def activation(builder: OnnxBuilder, generator: np.random.Generator, x: Value, name: str) -> Value:
     """An activation by ONNX's name, `Swish` as exporters write it; the tensor itself for the empty name."""
     from numpy import array, float32

@@ -60,7 +60,8 @@ def _append(path: Path, line: _Line) -> None:
             stream.write(text.encode() + b"\n")
     except OSError as error:
         raise OffloadError(
-            f"cannot write {path}: {error.strerror}", hint="set OFFLOAD_HOME to a folder you can write to"
+            f"cannot write {path}: {error.strerror}",
+            hint="free some space, and the same command goes on; or set OFFLOAD_HOME to a folder you can write to",
         ) from error
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from offload.profilers.reference import EmptyCall, ReferenceKernel
+from offload.profilers.reference import EmptyCall, ReferenceKernel, waited_s
 from offload.profilers.rests import PAUSE_S
 from offload.runtimes.base import Runtime
 
@@ -54,6 +54,7 @@ def timed_rounds(
         calls.append(call.time_once())
         plain()
         time.sleep(PAUSE_S)
+        waited_s()  # as in a profile, whose timed runs find the core awake
         begun = time.perf_counter()
         plain()
         wholes.append(time.perf_counter() - begun)

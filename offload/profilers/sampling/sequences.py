@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from offload.profilers.sampling.dense import linear
-from offload.profilers.sampling.draws import activation, log_integer, pick
+from offload.profilers.sampling.draws import activation, layer_width, log_integer, pick
 from offload.profilers.sampling.onnx_builder import OnnxBuilder, Value
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ def recurrent_network(builder: OnnxBuilder, generator: np.random.Generator, scal
     op = str(pick(generator, {"LSTM": 40, "GRU": 35, "RNN": 25}))
     steps, batch = log_integer(generator, 4, 300), int(pick(generator, {1: 90, 4: 5, 8: 5}))
     most = (budget / (4 * steps * batch * _GATES[op])) ** 0.5
-    hidden = max(16, min(2048, log_integer(generator, max(16, int(most / 2)), max(17, int(most)))))
-    width = log_integer(generator, max(16, hidden // 2), 2 * hidden)
+    hidden = min(2048, layer_width(generator, max(16, int(most / 2)), max(17, int(most))))
+    width = layer_width(generator, max(16, hidden // 2), 2 * hidden)
     if generator.random() < 0.6:
         early = bool(generator.random() < 0.5)
         x = _embedding(builder, generator, (batch, steps, width), steps_first=early)
@@ -204,7 +204,7 @@ def speech_network(builder: OnnxBuilder, generator: np.random.Generator, scale: 
         pad = kernel // 2
         out = (length + 2 * pad - kernel) // stride + 1
         most = max(8, min(2048, int(budget / layers / (2 * channels * kernel * out))))
-        features = log_integer(generator, max(4, most // 8), most)
+        features = layer_width(generator, max(4, most // 8), most)
         depthwise = bool(channels >= 16 and generator.random() < 0.1)
         features, per_filter = (channels, 1) if depthwise else (features, channels)
         weights = builder.weight((features, per_filter, kernel), fan_in=per_filter * kernel)
@@ -219,8 +219,8 @@ def speech_network(builder: OnnxBuilder, generator: np.random.Generator, scale: 
     if generator.random() < 0.4:
         most = max(16, int((budget / (4 * length)) ** 0.5))
         op = str(pick(generator, {"LSTM": 40, "GRU": 35, "RNN": 25}))
-        x = _recurrent(builder, generator, x, op, min(2048, log_integer(generator, 16, most)))
+        x = _recurrent(builder, generator, x, op, min(2048, layer_width(generator, 16, most)))
     x = _reshape(builder, x, (length, x.shape[2]))
-    x = activation(builder, generator, linear(builder, generator, x, log_integer(generator, 16, 2048)), act)
+    x = activation(builder, generator, linear(builder, generator, x, layer_width(generator, 16, 2048)), act)
     x = linear(builder, generator, x, log_integer(generator, 10, 100))
     builder.add("Softmax", [x], x.shape, axis=-1)
