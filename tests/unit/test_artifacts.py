@@ -170,3 +170,9 @@ def test_dirty_rounds_are_left_out_unless_too_few_are_clean() -> None:
     assert synthetic.profile(whole_s=rounds, dirty_rounds=(0, 1, 2, 3, 4)).clean_rounds == (0, 1, 2, 3, 4)
     assert synthetic.profile(whole_s=rounds, dirty_rounds=(0, 1)).clean_rounds == (2, 3, 4)
     assert synthetic.profile(whole_s=rounds, dirty_rounds=(0, 1, 3)).clean_rounds == (0, 1, 2, 3, 4)
+
+
+def test_only_imported_profiles_have_a_whole_that_was_declared() -> None:
+    text = json.dumps(json.loads(synthetic.profile().to_json()) | {"whole_declared": True})
+    with pytest.raises(OffloadError, match="only an imported profile"):
+        Profile.from_json(text, source="p.json")
