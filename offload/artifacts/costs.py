@@ -189,11 +189,11 @@ class FamilyCosts:
 class CallCosts:
     """What a model takes beyond its kernels.
 
-    whole = scale · sum of kernels + per kernel · kernels + per call + empty calls · what an empty call takes.
+    whole = sum of kernels + per kernel · kernels + per call + empty calls · what an empty call takes.
     """
 
-    scale: Positive
     per_kernel_s: Finite
+    """Less than nothing where the profiler makes kernels appear longer than they are."""
     per_call_s: Finite
     empty_calls: Finite
     """How much a model takes longer when a call does that computes next to nothing."""

@@ -61,8 +61,8 @@ def calibrated(preset: Preset, runs: Sequence[KnownRun]) -> CalibratedPreset:
     scaled = replace(
         preset,
         name=f"{preset.name}-calibrated",
-        compute_factor=preset.compute_factor * compute,
-        memory_factor=preset.memory_factor * memory,
+        compute_factor=compute,
+        memory_factor=memory,
     )
     figures = tuple(
         KnownLatency(

@@ -125,7 +125,9 @@ def predict_kernels(
     around = surroundings([kernels[index] for index in order], reference_s)
     among = dict(zip(order, around, strict=True))
     matrix = feature_matrix(kernels, [among[index] for index in range(len(kernels))])
-    roofline = np.array([terms(kernel) for kernel in kernels])
+    roofline = np.array(
+        [terms(kernel, first_call=among[index].calls_before == 0) for index, kernel in enumerate(kernels)]
+    )
     variables = [paper_variables(kernel) for kernel in kernels]
     families = [family_of(kernel) for kernel in kernels]
     found: dict[int, PredictedKernel] = {}
@@ -214,7 +216,7 @@ def predicted_profile(
     kernels_s = sum(one.seconds for one in predicted)
     counted = sum(not is_free(kernel) for kernel in kernels)
     beside_s = call.per_kernel_s * counted + call.per_call_s + call.empty_calls * empty
-    whole_s = max(call.scale * kernels_s + beside_s, kernels_s / 2, 1e-9)
+    whole_s = max(kernels_s + beside_s, kernels_s / 2, 1e-9)
     if not whole_s <= _MOST_S:
         raise OffloadError(
             f"the costs tell of a run of {whole_s:.3g} s, which cannot be true", hint="fit again: offload fit"

@@ -7,6 +7,7 @@ a dense one). FLOPs are of what the runtime computes, padding of the blocked lay
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,8 +33,13 @@ _OPERATORS = (
 _WAYS = ("nchwc.ReorderInput", "nchwc.ReorderOutput", "nchwc.", "Fused", "aten.")
 """How the runtime's own operators begin, where they run in another way than the standard's."""
 
-TERMS = ("operations", "moved bytes", "weight bytes", "launch")
+TERMS = (
+    *("operations", "moved bytes", "weight bytes", "weight bytes read again", "steps", "launch"),
+    "first call of the operator",
+)
 """What the roofline's trend adds up."""
+_MOST_CALLS = 4
+"""After so many calls of an operator in a run one more makes no difference; random networks have few more."""
 _CODES = (
     *(
         "operator",
@@ -51,6 +57,7 @@ _CODES = (
 _AMONG = (
     *("reference kernel", "bytes before", "bytes of the kernel before"),
     *("model's bytes", "model's weight bytes", "model's largest result"),
+    *("calls of the operator before", "the same call before"),
 )
 FEATURES = (
     *_CODES,
@@ -119,12 +126,23 @@ def _bytes(kernel: Kernel) -> tuple[float, float, float]:
     return float(read), float(written), float(weights)
 
 
-def terms(kernel: Kernel) -> tuple[float, ...]:
-    """The roofline terms, in the order of TERMS: operations, bytes, bytes, one."""
+def terms(kernel: Kernel, *, first_call: bool = False) -> tuple[float, ...]:
+    """The roofline terms, in the order of TERMS: operations, bytes, bytes, bytes, steps, and two that are one or none.
+
+    A recurrent layer reads the weights of what it takes from the step before in every step, from a cache where they fit
+    into one, and some runtimes launch several operators for each step.
+
+    Args:
+        kernel: What is executed.
+        first_call: Whether the run has not called the operator before: its code has to be fetched.
+    """
     read, written, weights = _bytes(kernel)
-    if kind_of(kernel.operation) == "recurrent":  # each step reads the weights of what it takes from the step before
-        weights += max(kernel.operation.shape(0)[0] - 1, 0) * _size(kernel.operation.shape(2)) * kernel.item_bytes
-    return float(flops_of(kernel.operation)), read + written, weights, 1.0
+    operation, again, steps = kernel.operation, 0, 0
+    if kind_of(operation) == "recurrent":
+        length, ways = operation.shape(0)[0], (operation.shape(1) or (1,))[0]
+        again, steps = max(length - 1, 0) * _size(operation.shape(2)) * kernel.item_bytes, length * ways
+    moved = read + written, weights, float(again)
+    return float(flops_of(operation)), *moved, float(steps), 1.0, float(first_call)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +162,10 @@ class Surroundings:
     """What all kernels of the model read and write in a run."""
     model_weight_bytes: float
     largest_result_bytes: float
+    calls_before: int
+    """How often the operator was called before in the same run, up to a few times."""
+    same_before: int
+    """How often with the same shapes: then its code and the memory it writes to are at hand."""
 
 
 def surroundings(kernels: Sequence[Kernel], reference_s: float) -> list[Surroundings]:
@@ -156,7 +178,9 @@ def surroundings(kernels: Sequence[Kernel], reference_s: float) -> list[Surround
     moved = [(0.0, 0.0, 0.0) if is_free(kernel) else _bytes(kernel) for kernel in kernels]
     totals = [sum(each) for each in moved]
     found, before, previous = [], 0.0, 0.0
-    for own in totals:
+    calls: Counter[str] = Counter()
+    for kernel, own in zip(kernels, totals, strict=True):
+        same = f"{kernel.runs} {kernel.operation}"
         found.append(
             Surroundings(
                 reference_s=reference_s,
@@ -165,8 +189,11 @@ def surroundings(kernels: Sequence[Kernel], reference_s: float) -> list[Surround
                 model_bytes=sum(totals),
                 model_weight_bytes=sum(weights for _, _, weights in moved),
                 largest_result_bytes=max(written for _, written, _ in moved),
+                calls_before=min(calls[kernel.runs], _MOST_CALLS),
+                same_before=min(calls[same], _MOST_CALLS),
             )
         )
+        calls.update((kernel.runs, same))
         before += own
         previous = own or previous
     return found
@@ -200,7 +227,7 @@ def features(kernel: Kernel, among: Surroundings) -> tuple[float, ...]:
     more = (rows, inner, columns, result[-1] if result else 1)
     around = (
         among.bytes_before, among.previous_bytes, among.model_bytes, among.model_weight_bytes,
-        among.largest_result_bytes,
+        among.largest_result_bytes, among.calls_before, among.same_before,
     )  # fmt: skip
     return (
         float(_code(operation.op, _OPERATORS)),

@@ -137,7 +137,12 @@ def samples_by_family(networks: Sequence[TimedNetwork]) -> dict[str, Samples]:
         chosen = [networks[which].kernels[index] for which, index in places]
         found[family] = Samples(
             features=feature_matrix(chosen, [among[which][index] for which, index in places]),
-            terms=np.array([terms(kernel) for kernel in chosen]),
+            terms=np.array(
+                [
+                    terms(networks[which].kernels[index], first_call=among[which][index].calls_before == 0)
+                    for which, index in places
+                ]
+            ),
             variables=[paper_variables(kernel) for kernel in chosen],
             seconds=np.array(
                 [max(float(np.median(networks[which].kernel_s[index])), SHORTEST_S) for which, index in places]
@@ -312,13 +317,13 @@ def _whole_models(networks: Sequence[TimedNetwork], rows: Floats) -> tuple[CallC
     empty = np.array([network.empty_call_s for network in networks])
 
     def model(parameters: Floats, kernels_s: Floats) -> Floats:
-        scale, per_kernel, per_call, empty_calls = parameters
-        found: Floats = scale * kernels_s + empty_calls * empty + (per_kernel * counts + per_call) * 1e-6
+        per_kernel, per_call, empty_calls = parameters
+        found: Floats = kernels_s + empty_calls * empty + (per_kernel * counts + per_call) * 1e-6
         return np.maximum(found, kernels_s / 2)
 
     fitted = least_squares(
         lambda parameters: np.log(model(parameters, measured) / whole),
-        (1.0, 0.5, 5.0, 0.5),
+        (0.5, 5.0, 0.5),
         loss="soft_l1",
         f_scale=0.05,
     )
@@ -341,6 +346,6 @@ def _whole_models(networks: Sequence[TimedNetwork], rows: Floats) -> tuple[CallC
     own = np.bincount(which, weights=half**2, minlength=len(networks)) ** 0.5 / np.maximum(summed, 1e-9)
     # What of each error the kernels' own intervals do not explain.
     needed = np.sqrt(np.maximum(errors**2 - own**2, 0))
-    scale, per_kernel, per_call, empty_calls = (float(each) for each in fitted.x)
-    call = CallCosts(scale=scale, per_kernel_s=per_kernel * 1e-6, per_call_s=per_call * 1e-6, empty_calls=empty_calls)
+    per_kernel, per_call, empty_calls = (float(each) for each in fitted.x)
+    call = CallCosts(per_kernel_s=per_kernel * 1e-6, per_call_s=per_call * 1e-6, empty_calls=empty_calls)
     return call, conformal_quantile(needed), tuple(float(error) for error in errors)

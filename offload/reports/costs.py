@@ -123,9 +123,9 @@ def _whole(costs: Costs) -> Section:
         middle = sorted(abs(error) for error in errors)[len(errors) // 2]
         rows += [("median error", fraction(middle)), ("mean error, signed", change(sum(errors) / len(errors)))]
     rows += [
-        ("kernels in a model against what the profiler tells of them", Quantity(value=call.scale, unit="times")),
-        ("beside them, each kernel", _signed(call.per_kernel_s)),
-        ("beside them, each call", f"{_signed(call.per_call_s)} and {call.empty_calls:.2f} of an empty call"),
+        ("beside its kernels, each of them", _signed(call.per_kernel_s)),
+        ("beside its kernels, each call", _signed(call.per_call_s)),
+        ("of what an empty call takes", f"{call.empty_calls:.2f}"),
         ("shared error: half width of a model's 90 % interval", fraction(costs.shared_error)),
     ]
     return Section(title="Whole networks, predicted without them", columns=("", "value"), rows=tuple(rows))

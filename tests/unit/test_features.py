@@ -39,8 +39,32 @@ def test_terms_of_a_convolution() -> None:
         "operations": 2 * 28 * 28 * 128 * 64 * 9,
         "moved bytes": 4 * (64 * 56 * 56 + 128 * 28 * 28),
         "weight bytes": 4 * (128 * 64 * 9 + 128),
+        "weight bytes read again": 0,
+        "steps": 0,
         "launch": 1,
+        "first call of the operator": 0,
     }
+    assert terms(kernel, first_call=True)[-1] == 1
+
+
+def test_each_step_of_a_recurrent_layer_reads_the_weights_of_its_state_again() -> None:
+    steps, features, hidden = 20, 30, 8
+    shapes = (steps, 1, features), (2, 4 * hidden, features), (2, 4 * hidden, hidden), (2, 8 * hidden)
+    operation = Operation(
+        op="LSTM", inputs=shapes, outputs=((steps, 2, 1, hidden),), constant=(False, True, True, True)
+    )
+    found = named_terms(Kernel(name="r", runs="LSTM", operation=operation, item_bytes=4))
+    assert found["weight bytes"] == 4 * 2 * 4 * hidden * (features + hidden + 2)
+    assert found["weight bytes read again"] == 4 * (steps - 1) * 2 * 4 * hidden * hidden
+    assert found["steps"] == 2 * steps
+    assert family_of(Kernel(name="r", runs="LSTM", operation=operation, item_bytes=4)) == "recurrent"
+
+
+def test_kernels_know_what_of_their_kind_ran_before() -> None:
+    kernels = [conv(8, 8, 8), conv(8, 8, 8), plain("Relu", (1, 8, 8, 8)), conv(8, 16, 8), *[conv(8, 8, 8)] * 6]
+    found = surroundings(kernels, 1e-3)
+    assert [one.calls_before for one in found] == [0, 1, 0, 2, 3, 4, 4, 4, 4, 4]
+    assert [one.same_before for one in found] == [0, 1, 0, 0, 2, 3, 4, 4, 4, 4]
 
 
 def test_terms_of_a_depthwise_convolution() -> None:

@@ -28,21 +28,22 @@ def no_trees(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def random_terms(count: int) -> np.ndarray:
     generator = np.random.default_rng(3)
-    sizes = np.exp(generator.uniform(np.log([1e4, 1e3, 1e2]), np.log([1e9, 1e7, 1e7]), (count, 3)))
-    return np.column_stack([sizes, np.ones(count)])
+    low, high = (1e4, 1e3, 1e2, 1e2, 1), (1e9, 1e7, 1e7, 1e8, 1e3)
+    sizes = np.exp(generator.uniform(np.log(low), np.log(high), (count, len(low))))
+    return np.column_stack([sizes, np.ones(count), np.zeros(count)])
 
 
 def test_the_trend_recovers_its_coefficients() -> None:
     matrix = random_terms(200)
     seconds = matrix @ np.array(COEFFICIENTS)
     assert fit_trend(matrix, seconds) == pytest.approx(COEFFICIENTS, rel=1e-3)
-    assert fit_trend(matrix * [2, 1, 1, 1], seconds)[0] == pytest.approx(COEFFICIENTS[0] / 2, rel=1e-3)
+    assert fit_trend(matrix * [2, 1, 1, 1, 1, 1, 1], seconds)[0] == pytest.approx(COEFFICIENTS[0] / 2, rel=1e-3)
     assert fit_trend(matrix, 1000 * seconds) == pytest.approx([1000 * each for each in COEFFICIENTS], rel=1e-2)
 
 
 def test_no_coefficient_of_the_trend_is_below_zero() -> None:
     matrix = random_terms(100)
-    seconds = np.maximum(matrix @ np.array([2e-11, -1e-10, 0, 0]) + 1e-4, 1e-6)
+    seconds = np.maximum(matrix[:, :2] @ np.array([2e-11, -1e-10]) + 1e-4, 1e-6)
     assert min(fit_trend(matrix, seconds)) >= 0
 
 
@@ -54,12 +55,10 @@ def test_the_papers_forms_recover_their_slopes() -> None:
     assert (found.constant, *found.slopes) == pytest.approx((3e-6, 2e-9, 5e-9), rel=1e-6)
     assert paper_s(found, rows) == pytest.approx(linear)
     power = np.array([1e-7 * (1 + row["a"]) ** 0.7 * (1 + row["b"]) ** 0.1 for row in rows])
-    longer = power + 1e-3  # no floor in the way
     found = fit_paper(rows, 1e3 * power, logarithmic=True)
     assert found.slopes == pytest.approx((0.7, 0.1), rel=1e-6)
     assert math.exp(found.constant) == pytest.approx(1e-4)
     assert paper_s(found, rows) == pytest.approx(1e3 * power)
-    assert longer.min() > 0
 
 
 def test_packed_trees_are_sklearns_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +172,6 @@ def test_a_single_family_of_few_kernels_has_no_costs(no_trees: None) -> None:
 def test_whole_networks_are_told_by_what_calls_take(no_trees: None) -> None:
     found = fitting.fit_costs(dense_networks(80, noise=0.02), NullProgress())
     assert np.median(np.abs(found.whole_errors)) < 0.02
-    assert found.call.scale == pytest.approx(1.05, abs=0.03)
     # Each network has four kernels, so that only the sum of both can be told.
     beside = 4 * found.call.per_kernel_s + found.call.per_call_s
     assert beside + found.call.empty_calls * 80e-6 == pytest.approx(70e-6, abs=5e-6)

@@ -23,7 +23,8 @@ from offload.models.torch_program import TorchProgram
 from offload.profilers.sampling.draws import activation
 from offload.profilers.sampling.networks import SampledNetwork
 from offload.profilers.sampling.onnx_builder import OnnxBuilder
-from offload.profilers.sampling.torch_networks import _TRANSLATIONS, torch_model, torch_module
+from offload.profilers.sampling.torch_networks import torch_model, torch_module
+from offload.profilers.sampling.torch_operators import TRANSLATIONS
 from offload.runtimes.onnxruntime import OnnxRuntime
 from offload.runtimes.torch import TorchRuntime
 from tests.drawn import drawn
@@ -126,8 +127,8 @@ def test_the_program_that_is_measured_is_what_a_model_of_the_same_calls_becomes(
 
 def test_every_operator_of_the_random_networks_is_known() -> None:
     used = {node.op_type for network in small_networks() for node in onnx.load_from_string(network.onnx).graph.node}
-    assert used <= set(_TRANSLATIONS)
-    assert set(_TRANSLATIONS) - used <= {"Linear", "Attention", "Swish", "PRelu", "Softplus"}
+    assert used <= set(TRANSLATIONS)
+    assert set(TRANSLATIONS) - used <= {"Linear", "Attention", "Swish", "PRelu", "Softplus"}
 
 
 @pytest.mark.parametrize("name", ["PRelu", "Softplus", "Swish", "Clip", "LeakyRelu", "Elu", "HardSwish", "Gelu"])
