@@ -2,11 +2,11 @@
 
 Costs are fitted on this machine for each number of threads (`offload fit`; random networks, none of these models).
 Then each model is profiled and predicted. Beside the fitted costs stand three baselines, fitted on the same random
-networks: time linear in FLOPs, one roofline for all kernels (operations, bytes, weights, steps and a launch; not below
-zero), and Neurosurgeon's regressions for each kind of kernel. Measured profiles are made in two passes, before and after
-the fit, and both count: a machine's speed moves. Predictions are for the speed that the machine's reference kernel and
-empty call had in the rounds of the profile that they stand beside, as `offload profile --predict` takes the speed of the
-moment; the same without knowing it stands below.
+networks: time linear in FLOPs, one roofline for all kernels (operations, bytes, weights, steps and a launch; not
+below zero), and Neurosurgeon's regressions for each kind of kernel. Measured profiles are made in two passes, before
+and after the fit, and both count: a machine's speed moves. Predictions are for the speed that the machine's reference
+kernel and empty call had in the rounds of the profile that they stand beside, as `offload profile --predict` takes
+the speed of the moment; the same without knowing it stands below.
 
 The split regret: how much longer a request takes, by the measured profiles, under the cut that is chosen from predicted
 profiles than under the cut chosen from the measured ones. The device is the one-thread machine, as it is and slowed
