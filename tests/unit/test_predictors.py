@@ -140,6 +140,6 @@ def test_an_assumed_profile_says_so_and_fits_a_plan() -> None:
 
 def test_a_preset_by_which_a_run_would_never_end_is_refused() -> None:
     device = synthetic.profile()
-    slow = load_preset("tesla-k40").model_copy(update={"launch_s": 1e15})
+    slow = replace(load_preset("tesla-k40"), launch_s=1e15)
     with pytest.raises(OffloadError, match="which cannot be"):
         assumed_profile(device.graph, device.model, slow)
