@@ -125,9 +125,10 @@ def executed_kernels(optimised: onnx.ModelProto, types: Mapping[str, tuple[int, 
                 ),
                 item_bytes=helper.tensor_dtype_to_np_dtype(elements.get(largest, 1)).itemsize,
                 position=number,
+                # Fusion puts operators into a model that its own version of ONNX does not have.
                 version=(
                     defs.get_schema(node.op_type, opset).since_version
-                    if node.domain in ("", "ai.onnx") and defs.has(node.op_type)
+                    if node.domain in ("", "ai.onnx") and defs.has(node.op_type, opset)
                     else 0
                 ),
             )

@@ -128,3 +128,28 @@ def test_kernels_say_since_when_their_operator_is_what_it_is(opset: int, version
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
     found = executed_kernels(helper.make_model(graph, opset_imports=opsets), {"x": (1, (1, 5, 9, 9))})
     assert [kernel.version for kernel in found] == [version, 0]
+
+
+def test_an_operator_that_fusion_puts_into_an_older_model_has_no_version(tmp_path: Path) -> None:
+    width = 32
+    constants = {"two": [2.0], "eps": [1e-5], "scale": [1.0] * width, "shift": [0.5] * width}
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[-1]),
+        helper.make_node("Sub", ["x", "mean"], ["off"]),
+        helper.make_node("Pow", ["off", "two"], ["square"]),
+        helper.make_node("ReduceMean", ["square"], ["variance"], axes=[-1]),
+        helper.make_node("Add", ["variance", "eps"], ["above"]),
+        helper.make_node("Sqrt", ["above"], ["deviation"]),
+        helper.make_node("Div", ["off", "deviation"], ["normed"]),
+        helper.make_node("Mul", ["normed", "scale"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "shift"], ["y"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, width]) for name in "xy"]
+    weights = [helper.make_tensor(name, TensorProto.FLOAT, [len(v)], v) for name, v in constants.items()]
+    graph = helper.make_graph(nodes, "norm", ends[:1], ends[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    timer = KernelTimer(model.SerializeToString(), OnnxRuntime(device="cpu"), threads=1, folder=tmp_path)
+    optimised = timer.optimised()
+    timer.finish(())
+    found = executed_kernels(optimised, infer_types(model))
+    assert [(kernel.runs, kernel.version) for kernel in found] == [("LayerNormalization", 0)]
