@@ -231,8 +231,8 @@ class Costs(Artifact):
     networks: Number
     measuring_s: Seconds
     stopped: Literal["budget", "all networks", "interrupted"]
-    reference_s: tuple[Positive, ...]
-    empty_call_s: tuple[Positive, ...]
+    reference_s: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    empty_call_s: Annotated[tuple[Positive, ...], Field(min_length=1)]
     families: tuple[FamilyCosts, ...]
     call: CallCosts
     shared_error: Annotated[float, Field(ge=0, le=10)]

@@ -151,6 +151,8 @@ def _top(name: str, value: Any) -> Callable[[Document], None]:
         (_top("runtime", {"name": "onnxruntime"}), "runtime"),
         (_top("precision", "fp7"), "precision"),
         (_top("call", {"per_kernel_s": 0, "per_call_s": 1e31, "empty_calls": 0}), "call.per_call_s"),
+        (_top("reference_s", []), "reference_s"),
+        (_top("empty_call_s", []), "empty_call_s"),
         (_top("surprise", 1), "surprise"),
         (_family("samples", 10**400), "samples"),
         (_family("form", "magic"), "form"),
