@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _MOST_WEIGHTS = 25_000_000
 """Of one dense layer, but for a few as large as VGG's first."""
 _LARGE_WEIGHTS = 105_000_000
+_USUAL_WEIGHTS = 8_000_000
 
 
 def linear(builder: OnnxBuilder, generator: np.random.Generator, x: Value, features: int) -> Value:
@@ -77,11 +78,12 @@ def dense_network(builder: OnnxBuilder, generator: np.random.Generator, scale: f
         scale: From 0 to 1: how much its layers compute, on a logarithmic scale from 20 kFLOP to 24 GFLOP.
         depth: From 0 to 1: how many layers, from 1 to 8.
     """
-    budget = 2e4 * 1.2e6**scale
-    rows = log_integer(generator, 1, 600) if generator.random() < 0.6 else 1
+    budget, layers = 2e4 * 1.2e6**scale, 1 + round(7 * depth)
+    # Few rows would need more weights than there may be to compute that much.
+    fewest = max(1, min(600, int(budget / layers / (2 * _USUAL_WEIGHTS))))
+    rows = log_integer(generator, fewest, 1000) if generator.random() < 0.6 else 1
     x = builder.input((rows, layer_width(generator, 16, 8192)))
     act = str(pick(generator, {"Relu": 35, "Sigmoid": 20, "Tanh": 15, "Clip": 20, "Gelu": 5, "Softplus": 2, "Elu": 3}))
-    layers = 1 + round(7 * depth)
     for _ in range(layers):
         most = min(8192, int(budget / layers / (2 * rows * x.shape[1])), _MOST_WEIGHTS // x.shape[1])
         features = layer_width(generator, max(2, most // 8), max(8, most))
@@ -100,16 +102,16 @@ def local_network(builder: OnnxBuilder, generator: np.random.Generator, scale: f
     """
     from numpy import arange, int64
 
-    side, most = round(8 * 9**scale), log_integer(generator, 2_000_000, 90_000_000)
+    side, most = round(8 * 9**scale), log_integer(generator, 4_000_000, 100_000_000)
     channels = log_integer(generator, 1, 48)
     x = builder.input((1, channels, side, side))
     x = builder.add("Transpose", [x], (side, side, 1, channels), perm=[2, 3, 0, 1])
     for _ in range(1 + round(3 * depth)):
         side, channels = x.shape[0], x.shape[3]
-        kernel = min(int(pick(generator, {3: 30, 5: 25, 7: 25, 9: 20})), side)
+        kernel = min(int(pick(generator, {3: 25, 5: 25, 7: 25, 9: 25})), side)
         stride = 2 if side > 16 and generator.random() < 0.3 else 1
         out = (side - kernel) // stride + 1
-        features = min(log_integer(generator, 8, 64), max(1, most // (out * out * kernel * kernel * channels)))
+        features = min(log_integer(generator, 12, 64), max(1, most // (out * out * kernel * kernel * channels)))
         places = (arange(out)[:, None] * stride + arange(kernel)[None, :]).reshape(-1).astype(int64)
         index = builder.constant(places)
         x = builder.add("Gather", [x, index], (out * kernel, side, 1, channels), axis=0)
