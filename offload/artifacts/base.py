@@ -154,6 +154,8 @@ _MADE_BY = {
     "simulation": "offload simulate",
     "preset": "offload calibrate PRESET --latency MODEL=80ms",
     "reproduction": "offload reproduce neurosurgeon",
+    "codec": "offload codec train MODEL --at LAYER",
+    "codec-bench": "offload codec bench MODEL --data DATA",
 }
 
 

@@ -1,0 +1,87 @@
+"""What codecs cost and keep at the cuts of one model, measured: bytes, accuracy, time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from offload.artifacts.base import Amount, Artifact, Count, NotNegative, Seconds
+from offload.artifacts.codec import NetworkSize
+from offload.artifacts.profile import ModelIdentity, RuntimeIdentity
+from offload.graph.model_graph import Tensor
+
+Tail = Literal["as it is", "fine-tuned"]
+Errors = tuple[NotNegative, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecRow:
+    """One codec at one cut."""
+
+    codec: str
+    """What makes it again; `raw` for the tensor as it is."""
+    method: str
+    """What tables call it, such as `DeepCOD` or `WebP q5`."""
+    tensor: Tensor
+    """What crosses, for a batch of 1."""
+    layer: str
+    """The layer that makes it, `input`, or the last layer where the answer itself is sent."""
+    tail: Tail = "as it is"
+    """`fine-tuned`: the server's layers were trained on what the codec leaves of the tensor; such a tail is not the
+    model's own and no plan takes it."""
+    payload_bytes: tuple[Count, ...]
+    """Of the test examples, header included."""
+    header_bytes: Amount
+    errors: tuple[Errors, ...]
+    """For each seed, the errors of each test example in the order of `CodecBench.intact_errors`."""
+    encode_s: tuple[Seconds, ...]
+    """On the machine, runtime and threads of the bench, a call each."""
+    decode_s: tuple[Seconds, ...]
+    encoder: NetworkSize | None = None
+    """None for a codec that is no network."""
+    decoder: NetworkSize | None = None
+    ablation: bool = False
+    """A row that explains others (random encoder, no distillation), for tables only."""
+
+
+class CodecBench(Artifact):
+    """The paper's Table 1 for one model: each method at each cut.
+
+    Attributes:
+        model: Which model.
+        runtime: What ran it, encoders and decoders.
+        data: The data set, as named.
+        task: What its answers are.
+        weights: What each example's errors count against: 1 (classification), the reference's length (ctc).
+        intact_errors: Errors of the intact model for each test example.
+        reference_s: Samples of the reference kernel beside the codecs' times.
+        pixels: How many pixel values an input has where the inputs are images: its bytes as uint8.
+        rows: The methods.
+        stopped: How it ended.
+    """
+
+    KIND: ClassVar[str] = "codec-bench"
+
+    model: ModelIdentity
+    runtime: RuntimeIdentity
+    data: str
+    task: str
+    weights: tuple[Annotated[float, Field(gt=0, le=1e6)], ...]
+    intact_errors: Errors
+    reference_s: tuple[Seconds, ...]
+    pixels: Count | None
+    rows: tuple[CodecRow, ...]
+    stopped: Literal["done", "interrupted"] = "done"
+
+    @cached_property
+    def intact_accuracy(self) -> float:
+        """One less the intact model's error rate."""
+        return 1 - sum(self.intact_errors) / sum(self.weights)
+
+    def accuracy(self, row: CodecRow) -> float:
+        """One less the error rate of the model behind a codec, mean over seeds."""
+        rates = [sum(errors) / sum(self.weights) for errors in row.errors]
+        return 1 - sum(rates) / len(rates)

@@ -1,0 +1,1 @@
+"""Labelled examples to train codecs on and to measure accuracy with."""
