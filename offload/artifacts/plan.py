@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, FiniteFloat, field_validator
 
 from offload.artifacts.base import MOST, Artifact, Count, NotNegative, Positive, Seconds
 from offload.artifacts.breakdown import Breakdown
@@ -18,6 +18,26 @@ from offload.graph.model_graph import Tensor
 Target = Literal["latency", "energy", "throughput"]
 Place = Literal["device", "server", "both"]
 Side = Literal["device", "server"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coding:
+    """How the one tensor that crosses is coded, as a bench measured it."""
+
+    codec: str
+    """What makes the codec again, such as `int8+zstd` or `deepcod@0123456789ab`."""
+    method: str
+    """What tables call it."""
+    payload_bytes: Estimate
+    """Mean over examples, header included; the interval holds 95 % of them."""
+    encode_s: Estimate
+    """On the device as profiled, before any slowdown or load."""
+    decode_s: Estimate
+    """On the server, likewise."""
+    accuracy: NotNegative
+    """Of the model behind the codec: one less its error rate."""
+    accuracy_change: Estimate
+    """Against the intact model on the same examples; negative is a loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +56,13 @@ class Option:
     uplink_bytes: int
     downlink_bytes: int
     breakdown: Breakdown
+    coding: Coding | None = None
+    """None when tensors cross as they are."""
+
+    @property
+    def codec(self) -> str:
+        """How the tensors cross, in a word; `raw` when as they are."""
+        return "raw" if self.coding is None else self.coding.codec
 
     def cost(self, target: Target) -> Estimate | None:
         """What the target minimises: seconds of a request, joules, or seconds between answers; None when not known."""
@@ -111,6 +138,10 @@ class Limits:
     """Layer name to the side it must run on."""
     private_depth: str | None = None
     """The raw input and every tensor above this layer's output never leave the device."""
+    max_accuracy_loss: FiniteFloat | None = None
+    """How much less accurate than intact the model may be behind a codec, as a fraction."""
+    min_accuracy: NotNegative | None = None
+    """How accurate it must be at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +171,7 @@ class Plan(Artifact):
         model: Which model.
         planner: The algorithm that chose.
         target: What was minimised.
-        codec: How the tensors cross.
+        codec: How the chosen option's tensors cross.
         device: The device's side.
         server: The server's side.
         link: The path between them.
@@ -167,6 +198,7 @@ class Plan(Artifact):
         battery_j: Energy of a full battery.
         requests_per_charge: Requests that a full battery lasts for, at the chosen option's energy.
         cold_start: Getting the server's part there; None when there is none.
+        codec_data: The data set that accuracies behind codecs were measured on; None where no codec was considered.
     """
 
     KIND: ClassVar[str] = "plan"
@@ -201,6 +233,7 @@ class Plan(Artifact):
     battery_j: Positive | None = None
     requests_per_charge: Estimate | None = None
     cold_start: ColdStart | None = None
+    codec_data: str | None = None
 
     @field_validator("policy", mode="before")
     @classmethod

@@ -54,6 +54,52 @@ def make_cut(graph: ModelGraph, device: Iterable[int]) -> Cut:
     return Cut(device=inside, crossing=crossing, returning=returning)
 
 
+MOST_FREE_PARTS = 6
+"""Parts after a tensor that may run on either side, beyond which not all ways to place them are told."""
+
+
+def single_tensor_cuts(graph: ModelGraph, tensor: str) -> tuple[Cut, ...]:
+    """All cuts across which this tensor alone goes to the server; none where no cut is like that.
+
+    Layers that share any other tensor must be on one side. Of the parts that this leaves, those that make the tensor
+    or read another input of the model are the device's, and the others, which need nothing but the tensor, may be on
+    either side, at least one of them on the server. With more than MOST_FREE_PARTS of those (a backbone with many
+    heads), only the cut with all of them on the server is told.
+    """
+    part_of = _parts(graph, tensor)
+    here = {part_of[graph.producer[tensor]]} if tensor in graph.producer else set()
+    for name in graph.inputs:
+        if name != tensor:
+            here.update(part_of[index] for index in graph.consumers[name])
+    readers = {part_of[index] for index in graph.consumers[tensor]} - here
+    # What reads nothing at all may run anywhere; it stays on the device, where it costs no less.
+    free = sorted(readers)
+    found = []
+    for choice in range(1, 2 ** len(free)) if len(free) <= MOST_FREE_PARTS else (2 ** len(free) - 1,):
+        there = {part for bit, part in enumerate(free) if choice >> bit & 1}
+        device = frozenset(index for index, part in enumerate(part_of) if part not in there)
+        if is_legal(graph, device) and (cut := make_cut(graph, device)).crossing == (tensor,):
+            found.append(cut)
+    return tuple(found)
+
+
+def _parts(graph: ModelGraph, tensor: str) -> list[int]:
+    """The part of each layer, when layers that share a tensor other than this one belong together."""
+    part_of = list(range(len(graph.layers)))
+
+    def root(index: int) -> int:
+        while part_of[index] != index:
+            part_of[index] = part_of[part_of[index]]
+            index = part_of[index]
+        return index
+
+    for name, made_by in graph.producer.items():
+        if name != tensor:
+            for reader in graph.consumers[name]:
+                part_of[root(reader)] = root(made_by)
+    return [root(index) for index in range(len(part_of))]
+
+
 def prefix_cuts(graph: ModelGraph) -> Iterator[Cut]:
     """The cuts between consecutive layers of the topological order: N layers give N + 1 cuts.
 

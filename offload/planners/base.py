@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Protocol
 
 from offload.artifacts.link import Link, ProtocolCost
-from offload.artifacts.plan import Option, Radio, Side, Target
+from offload.artifacts.plan import Coding, Option, Radio, Side, Target
 from offload.artifacts.profile import Profile
 from offload.errors import OffloadError
 from offload.graph.model_graph import ModelGraph
@@ -30,6 +30,10 @@ class Constraints:
     """Layer index to the side it must run on."""
     private_depth: int | None = None
     """Index of a layer: the raw input and every tensor above this layer's own output never leave the device."""
+    max_accuracy_loss: float | None = None
+    """How much less accurate than intact the model may be behind a codec, as a fraction."""
+    min_accuracy: float | None = None
+    """How accurate it must be at least, as a fraction."""
 
     @property
     def bounded(self) -> bool:
@@ -56,6 +60,10 @@ class Problem:
     paper_energy: bool = False
     """Charge only the paper's two terms of energy: computing on the device, and sending."""
     constraints: Constraints = field(default_factory=Constraints)
+    codings: Mapping[str, tuple[Coding, ...]] = field(default_factory=dict)
+    """Tensor name to the codecs that may carry it across a cut, for planners that choose one."""
+    intact_accuracy: float | None = None
+    """Of the model without a codec; None where no codec was measured."""
 
     @property
     def graph(self) -> ModelGraph:

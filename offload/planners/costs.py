@@ -3,7 +3,8 @@
 How the energy of a request is counted, in joules that the device draws:
 
 - computing: gross joules of the layers that run on it, idle power included, as a meter read them or the declared power
-  gives; an emulated slowdown scales them. A load does not: what other work draws is not this request's.
+  gives; an emulated slowdown scales them. A load does not: what other work draws is not this request's. A codec's
+  encoder draws the model's mean power.
 - sending and receiving: the radio's power at the link's rate (Huang et al., MobiSys 2012) x size / rate.
 - idle: the idle power for as long as the request is not computing here: on its way, waiting, computed on the server.
   Published figures of the radio alone come on top of it; those of the whole device include it, so idle power is not
@@ -14,16 +15,18 @@ With `paper_energy` only computing and sending are charged, as Neurosurgeon does
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from offload.artifacts.breakdown import Breakdown
 from offload.artifacts.estimate import Estimate, add
-from offload.artifacts.plan import Option, Place, Side
+from offload.artifacts.plan import Coding, Option, Place, Side
 from offload.artifacts.profile import Profile
 from offload.graph.cuts import Cut
+from offload.graph.model_graph import ModelGraph
 from offload.planners.base import Problem
-from offload.planners.words import describe
+from offload.planners.words import describe, describe_coded
 
 NOTHING = Estimate.exactly(0.0)
 
@@ -71,19 +74,32 @@ def tears_kernel(profile: Profile, cut: Cut) -> bool:
     return any(0 < sum(index in cut.device for index in group.layers) < len(group.layers) for group in profile.groups)
 
 
-def predict(problem: Problem, cut: Cut) -> Breakdown:
-    """The Breakdown of one request under a cut; device-only plans send nothing."""
+def predict(problem: Problem, cut: Cut, coding: Coding | None = None) -> Breakdown:
+    """The Breakdown of one request under a cut; device-only plans send nothing.
+
+    Args:
+        problem: The problem.
+        cut: What runs where.
+        coding: How the one tensor that crosses is coded; None: tensors cross as they are.
+    """
     graph, link, protocol, radio = problem.graph, problem.link, problem.protocol, problem.radio
     server_layers = [index for index in range(len(graph.layers)) if index not in cut.device]
-    up = sum(graph.tensor_by_name[name].size_bytes for name in cut.crossing)
+    up = sent_bytes(graph, cut, coding)
     down = sum(graph.tensor_by_name[name].size_bytes for name in cut.returning)
     device = compute_time(problem.device, cut.device, "device").scaled(problem.device_slowdown * problem.device_load)
     device_j = compute_energy(problem.device, cut.device, "device")
     encode = uplink = decode = server = downlink = occupied_up = occupied_down = NOTHING
+    coding_s = decoding_s = NOTHING
+    if coding is not None:
+        coding_s = coding.encode_s.scaled(problem.device_slowdown * problem.device_load)
+        decoding_s = coding.decode_s.scaled(problem.server_load)
+        device_j = _with_encoder(problem.device, device_j, coding)
     if server_layers:
-        encode = protocol.encode.at(up)
+        encode = add((protocol.encode.at(up), coding_s))
         uplink = link.uplink_s(up, protocol.uplink)
-        decode = protocol.decode.at(up)
+        if coding is not None:
+            uplink = _straying(uplink, coding, lambda size: link.uplink_s(size, protocol.uplink))
+        decode = add((protocol.decode.at(up), decoding_s))
         server = compute_time(problem.server, server_layers, "server").scaled(problem.server_load)
         downlink = link.downlink_s(down, protocol.downlink)
         occupied_up = uplink.less(_flight_s(problem, _uplink_line(problem)))
@@ -92,6 +108,7 @@ def predict(problem: Problem, cut: Cut) -> Breakdown:
     away = add((encode, uplink, decode, server, downlink))
     idle_w = _idle_w(problem)
     covered_s = sending.value + receiving.value if radio is not None and radio.whole_device else 0.0
+    covered_s += coding_s.value
     return Breakdown(
         device_s=device,
         encode_s=encode,
@@ -112,8 +129,31 @@ def predict(problem: Problem, cut: Cut) -> Breakdown:
     )
 
 
-def make_option(problem: Problem, cut: Cut) -> Option:
-    """The cut with its predicted cost and its description in words."""
+def sent_bytes(graph: ModelGraph, cut: Cut, coding: Coding | None) -> int:
+    """What a request carries to the server."""
+    if coding is not None:
+        return round(coding.payload_bytes.value)
+    return sum(graph.tensor_by_name[name].size_bytes for name in cut.crossing)
+
+
+def _straying(uplink: Estimate, coding: Coding, uplink_s: Callable[[int], Estimate]) -> Estimate:
+    """The uplink's time when payloads are not all of one size."""
+    size = coding.payload_bytes
+    shortest, longest = uplink_s(math.floor(size.low)).value, uplink_s(math.ceil(size.high)).value
+    varying = Estimate(value=0.0, low=min(0.0, shortest - uplink.value), high=max(0.0, longest - uplink.value))
+    total = add((uplink, varying))
+    return Estimate(value=total.value, low=max(0.0, total.low), high=total.high)
+
+
+def _with_encoder(profile: Profile, device_j: Estimate | None, coding: Coding) -> Estimate | None:
+    whole = profile.energy_of(range(len(profile.groups)))
+    if device_j is None or whole is None:
+        return None
+    return add((device_j, coding.encode_s.scaled(whole.value / profile.whole.value)))
+
+
+def make_option(problem: Problem, cut: Cut, coding: Coding | None = None) -> Option:
+    """The cut with its predicted cost and its description in words; see `predict` for what it is given."""
     graph = problem.graph
     place: Place = "both"
     if len(cut.device) == len(graph.layers):
@@ -124,13 +164,14 @@ def make_option(problem: Problem, cut: Cut) -> Option:
     returns = tuple(graph.tensor_by_name[name] for name in cut.returning)
     return Option(
         device_layers=tuple(sorted(cut.device)),
-        words=describe(graph, cut),
+        words=describe(graph, cut) if coding is None else describe_coded(graph, cut, coding),
         place=place,
         sends=sends,
         returns=returns,
-        uplink_bytes=sum(tensor.size_bytes for tensor in sends),
+        uplink_bytes=sent_bytes(graph, cut, coding),
         downlink_bytes=sum(tensor.size_bytes for tensor in returns),
-        breakdown=predict(problem, cut),
+        breakdown=predict(problem, cut, coding),
+        coding=coding,
     )
 
 
