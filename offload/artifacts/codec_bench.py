@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from offload.artifacts.base import Amount, Artifact, Count, NotNegative, Seconds
 from offload.artifacts.codec import NetworkSize
+from offload.artifacts.estimate import CONFIDENCE, RESAMPLES, Estimate
 from offload.artifacts.profile import ModelIdentity, RuntimeIdentity
 from offload.graph.model_graph import Tensor
 
@@ -81,7 +82,48 @@ class CodecBench(Artifact):
         """One less the intact model's error rate."""
         return 1 - sum(self.intact_errors) / sum(self.weights)
 
+    @model_validator(mode="after")
+    def _of_one_length(self) -> Self:
+        examples = len(self.intact_errors)
+        if not examples or len(self.weights) != examples:
+            raise ValueError("there must be an error and a weight for each of at least one example")
+        for row in self.rows:
+            if not row.errors or any(len(errors) != examples for errors in row.errors):
+                raise ValueError(f"{row.method} has not the errors of {examples} examples")
+            if not (row.payload_bytes and row.encode_s and row.decode_s):
+                raise ValueError(f"{row.method} has no sizes or times")
+        return self
+
     def accuracy(self, row: CodecRow) -> float:
         """One less the error rate of the model behind a codec, mean over seeds."""
         rates = [sum(errors) / sum(self.weights) for errors in row.errors]
         return 1 - sum(rates) / len(rates)
+
+    def accuracy_change(self, row: CodecRow) -> Estimate:
+        """How much more accurate than intact the model is behind a codec, as a fraction; negative is a loss.
+
+        The interval is a percentile bootstrap over examples, paired with the intact model's, and over seeds.
+        """
+        import numpy as np
+
+        change = (np.asarray(self.intact_errors) - np.asarray(row.errors)) / np.mean(self.weights)
+        seeds, examples = change.shape
+        generator = np.random.default_rng(0)
+        means = [
+            change[generator.integers(0, seeds, seeds)][:, generator.integers(0, examples, examples)].mean()
+            for _ in range(RESAMPLES)
+        ]
+        tail = 100 * (1 - CONFIDENCE) / 2
+        low, high = np.percentile(means, [tail, 100 - tail])
+        value = float(change.mean())
+        return Estimate(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def payload_estimate(row: CodecRow) -> Estimate:
+    """Bytes of a payload, header included: the mean, and the interval that holds 95 % of the examples."""
+    import numpy as np
+
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(row.payload_bytes, [tail, 100 - tail])
+    mean = float(np.mean(row.payload_bytes))
+    return Estimate(value=mean, low=min(float(low), mean), high=max(float(high), mean))

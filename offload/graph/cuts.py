@@ -63,17 +63,15 @@ def single_tensor_cuts(graph: ModelGraph, tensor: str) -> tuple[Cut, ...]:
 
     Layers that share any other tensor must be on one side. Of the parts that this leaves, those that make the tensor
     or read another input of the model are the device's, and the others, which need nothing but the tensor, may be on
-    either side, at least one of them on the server. With more than MOST_FREE_PARTS of those (a backbone with many
-    heads), only the cut with all of them on the server is told.
+    either side, at least one of its readers on the server. With more than MOST_FREE_PARTS of those (a backbone with
+    many heads), only the cut with all of them on the server is told.
     """
     part_of = _parts(graph, tensor)
     here = {part_of[graph.producer[tensor]]} if tensor in graph.producer else set()
     for name in graph.inputs:
         if name != tensor:
             here.update(part_of[index] for index in graph.consumers[name])
-    readers = {part_of[index] for index in graph.consumers[tensor]} - here
-    # What reads nothing at all may run anywhere; it stays on the device, where it costs no less.
-    free = sorted(readers)
+    free = sorted(set(part_of) - here)
     found = []
     for choice in range(1, 2 ** len(free)) if len(free) <= MOST_FREE_PARTS else (2 ** len(free) - 1,):
         there = {part for bit, part in enumerate(free) if choice >> bit & 1}

@@ -26,7 +26,7 @@ from offload.artifacts.profile import Profile
 from offload.graph.cuts import Cut
 from offload.graph.model_graph import ModelGraph
 from offload.planners.base import Problem
-from offload.planners.words import describe, describe_coded
+from offload.planners.words import describe
 
 NOTHING = Estimate.exactly(0.0)
 
@@ -164,7 +164,7 @@ def make_option(problem: Problem, cut: Cut, coding: Coding | None = None) -> Opt
     returns = tuple(graph.tensor_by_name[name] for name in cut.returning)
     return Option(
         device_layers=tuple(sorted(cut.device)),
-        words=describe(graph, cut) if coding is None else describe_coded(graph, cut, coding),
+        words=describe(graph, cut, coding),
         place=place,
         sends=sends,
         returns=returns,
