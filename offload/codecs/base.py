@@ -7,12 +7,16 @@ refuses it instead of answering with wrong numbers.
 
 from __future__ import annotations
 
+import hashlib
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 from offload.errors import OffloadError
 from offload.graph.model_graph import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 4
 """What each payload begins with; part of every size that is reported, unless said otherwise."""
+FORMAT_VERSION = 1
+"""First byte of each payload."""
 
 
 class PayloadError(OffloadError):
@@ -50,3 +56,70 @@ class Codec(Protocol):
         Raises:
             PayloadError: the payload is damaged, cut short, or not this codec's.
         """
+
+
+class HeadedCodec(ABC):
+    """A codec whose payload is the header and a body.
+
+    Args:
+        number: What stands for the codec in the second byte of the header; never given to another one.
+        text: What makes it again.
+        tensor: What it takes and gives.
+        most_body_bytes: No body is longer.
+        tables: Frequencies of symbols that both sides must agree on.
+    """
+
+    lossless = False
+
+    def __init__(
+        self,
+        number: int,
+        text: str,
+        tensor: Tensor,
+        most_body_bytes: int,
+        tables: Sequence[Sequence[int]] = (),
+    ) -> None:
+        self.text = text
+        self.tensor = tensor
+        self.max_bytes = HEADER_BYTES + most_body_bytes
+        agreed = f"{text} {tuple(tensor.shape)} {tensor.dtype} {[list(table) for table in tables]}"
+        self._header = bytes([FORMAT_VERSION, number]) + hashlib.sha256(agreed.encode()).digest()[:2]
+
+    def encode(self, array: Array) -> bytes:
+        """The payload for an array of the tensor's shape and dtype.
+
+        Raises:
+            OffloadError: the array has another shape or dtype.
+        """
+        if array.shape != self.tensor.shape or array.dtype.name != self.tensor.dtype:
+            raise OffloadError(
+                f"codec {self.text} is for {self.tensor.dtype} {self.tensor.shape}, not {array.dtype} {array.shape}"
+            )
+        payload = self._header + self.encode_body(array)
+        if len(payload) > self.max_bytes:
+            raise OffloadError(f"codec {self.text} made {len(payload)} bytes, more than the {self.max_bytes} it may")
+        return payload
+
+    def decode(self, payload: bytes) -> Array:
+        """An array of the tensor's shape and dtype; the same on every machine.
+
+        Raises:
+            PayloadError: the payload is damaged, cut short, or not this codec's.
+        """
+        if len(payload) > self.max_bytes:
+            raise PayloadError(f"payload of {len(payload)} bytes, {self.text} makes {self.max_bytes} at most")
+        if payload[:HEADER_BYTES] != self._header:
+            raise PayloadError(
+                f"payload begins with {payload[:HEADER_BYTES].hex() or 'nothing'}, one of {self.text} for "
+                f"{self.tensor.dtype} {self.tensor.shape} with {self._header.hex()}",
+                hint="encode and decode with the same codec, tensor and version of offload",
+            )
+        return self.decode_body(payload[HEADER_BYTES:])
+
+    @abstractmethod
+    def encode_body(self, array: Array) -> bytes:
+        """What follows the header."""
+
+    @abstractmethod
+    def decode_body(self, body: bytes) -> Array:
+        """The array, or PayloadError; never allocates more than a small multiple of the tensor."""
