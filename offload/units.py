@@ -98,9 +98,9 @@ def parse_battery(text: str) -> float:
     return _possible(coulombs * volts, text, "a battery", "3000mAh,3.85V", allow_zero=False)
 
 
-def parse_fraction(text: str) -> float:
+def parse_fraction(text: str, *, allow_zero: bool = False) -> float:
     """A fraction of one from text such as `2%`; raises UsageError on anything else."""
-    return _parse(text, {"%": 0.01}, "a percentage", "2%", allow_zero=False)
+    return _parse(text, {"%": 0.01}, "a percentage", "2%", allow_zero=allow_zero)
 
 
 def format_duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ from offload.api.devices import find_preset
 from offload.api.models import load_again
 from offload.api.profiles import profile_on
 from offload.artifacts.base import kind_of
+from offload.artifacts.codec_bench import CodecBench
 from offload.artifacts.link import Link, LinkProfile
 from offload.artifacts.plan import Plan, Side, Target
 from offload.artifacts.preset import CalibratedPreset
@@ -64,6 +65,13 @@ class PlanRequest:
     """Layer name to the side it must run on."""
     private_depth: str | None = None
     """A layer's name: the raw input and every tensor above its output never leave the device."""
+    bench: Path | None = None
+    """What codecs cost and keep; None takes the newest of the model in the workspace, for planners that choose one."""
+    codecs: tuple[str, ...] | None = None
+    """Names of the codecs to choose from; None takes all of the bench."""
+    max_accuracy_loss: float | None = None
+    """How much less accurate than intact the model may be behind a codec, as a fraction."""
+    min_accuracy: float | None = None
     token: str | None = None
     tls_ca: Path | None = None
 
@@ -86,6 +94,7 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
     links = {
         address: _link(request, address, workspace, progress) for address in dict.fromkeys(_address(s) for s in specs)
     }
+    bench = _bench(request, device, workspace, progress)
     _check_device_side(request, device, links[_address(specs[0])][0])
     servers = {  # a name that nobody knows is found before a server is asked to measure for a minute
         spec: _server_profile(spec, request, device, workspace, progress)
@@ -98,14 +107,15 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
         try:
             plans.append(
                 make_plan(
-                    _problem(request, device, server, link),
+                    _problem(request, device, server, link, bench),
                     planner=planner,
                     device_hash=device.content_hash,
                     server_hash=server.content_hash,
                     server_name=spec,
                     battery_j=request.battery_j,
                     pareto=request.pareto,
-                    warnings=warnings,
+                    codec_data=None if bench is None else bench.data,
+                    warnings=[*warnings, *_decoding_warnings(bench, device, server)],
                 )
             )
         except VerdictError as refusal:
@@ -115,6 +125,42 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
     if not plans:
         raise refusals[0]
     return best_plan(plans)
+
+
+def _bench(request: PlanRequest, device: Profile, workspace: Workspace, progress: Progress) -> CodecBench | None:
+    """What codecs cost and keep, for the planner that chooses one."""
+    if request.planner != "deepcod":
+        for option, given in (
+            ("--bench", request.bench),
+            ("--codecs", request.codecs),
+            ("--max-accuracy-loss", request.max_accuracy_loss),
+            ("--min-accuracy", request.min_accuracy),
+        ):
+            if given is not None:
+                raise UsageError(f"{option} is for planners that choose a codec", hint="add --planner deepcod")
+        return None
+    if request.bench is not None:
+        return CodecBench.load(request.bench)
+    found = workspace.newest(CodecBench, fits=lambda bench: bench.model.hash == device.model.hash)
+    if found is None:
+        raise OffloadError(
+            f"no bench of codecs for {device.model.name} in {workspace.root}",
+            hint=f"make one with `offload codec bench {device.model.spec} --data DATA`",
+        )
+    progress.note(f"codecs: took the newest bench, {found[0]}")
+    return found[1]
+
+
+def _decoding_warnings(bench: CodecBench | None, device: Profile, server: Profile) -> list[str]:
+    from offload.planners.codings import decoding_factor
+
+    factor = 1.0 if bench is None else decoding_factor(bench, device, server)
+    if factor == 1.0:
+        return []
+    return [
+        f"decoders were timed on the device and count {factor:.2g} times that on the server, as the whole model does: "
+        "`offload verify` measures them there"
+    ]
 
 
 def _check_device_side(request: PlanRequest, device: Profile, link: Link) -> None:
@@ -135,8 +181,11 @@ def _check_device_side(request: PlanRequest, device: Profile, link: Link) -> Non
     legality(alone)
 
 
-def _problem(request: PlanRequest, device: Profile, server: Profile, link: Link) -> Problem:
+def _problem(
+    request: PlanRequest, device: Profile, server: Profile, link: Link, bench: CodecBench | None = None
+) -> Problem:
     from offload.planners.base import Constraints, Problem
+    from offload.planners.codings import codings_of
     from offload.planners.layer_names import layer_index, pins_by_index
     from offload.predictors.radios import load_radio
 
@@ -158,7 +207,11 @@ def _problem(request: PlanRequest, device: Profile, server: Profile, link: Link)
             server_memory_bytes=request.server_memory_bytes,
             pins=pins_by_index(device.graph, request.pins),
             private_depth=None if private is None else layer_index(device.graph, private, asked_by="--private-depth"),
+            max_accuracy_loss=request.max_accuracy_loss,
+            min_accuracy=request.min_accuracy,
         ),
+        codings={} if bench is None else codings_of(bench, device, server, codecs=request.codecs),
+        intact_accuracy=None if bench is None else bench.intact_accuracy,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, FiniteFloat, field_validator
 
-from offload.artifacts.base import MOST, Artifact, Count, NotNegative, Positive, Seconds
+from offload.artifacts.base import MOST, Amount, Artifact, Count, NotNegative, Positive, Seconds
 from offload.artifacts.breakdown import Breakdown
 from offload.artifacts.estimate import Estimate
 from offload.artifacts.link import Link
@@ -38,6 +38,8 @@ class Coding:
     """Of the model behind the codec: one less its error rate."""
     accuracy_change: Estimate
     """Against the intact model on the same examples; negative is a loss."""
+    decoder_bytes: Amount = 0
+    """Weights of the decoder, which go up with the server's layers; 0 for a codec that is no network."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -24,7 +25,7 @@ from offload.cli.options import (
 )
 from offload.cli.terminal import Terminal
 from offload.errors import UsageError
-from offload.units import parse_battery, parse_duration, parse_energy, parse_rate, parse_size
+from offload.units import parse_battery, parse_duration, parse_energy, parse_fraction, parse_rate, parse_size
 
 _MOST = 10_000
 T = TypeVar("T")
@@ -62,7 +63,10 @@ def plan(
     target: Annotated[Target, typer.Option(help="What to make best.")] = Target.LATENCY,
     planner: Annotated[
         str,
-        typer.Option(metavar="NAME", help="The algorithm: mincut is exact; neurosurgeon and maui as in the papers."),
+        typer.Option(
+            metavar="NAME",
+            help="mincut, exact; deepcod, with a codec at the cut; neurosurgeon or maui, as in the papers.",
+        ),
     ] = "mincut",
     pareto: Annotated[
         bool, typer.Option("--pareto", help="List the options that none beats in both latency and energy.")
@@ -83,6 +87,19 @@ def plan(
     ] = None,
     private_depth: Annotated[
         str | None, typer.Option(metavar="LAYER", help="Limit: no tensor from above this layer's output leaves.")
+    ] = None,
+    bench: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Codecs: what they cost and keep; the newest bench if left out."),
+    ] = None,
+    codecs: Annotated[
+        str, typer.Option(metavar="NAMES", help="Codecs: those to choose from, as deepcod,webp.")
+    ] = "all",
+    max_accuracy_loss: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="Codecs: the most accuracy that may be lost, as 1%.")
+    ] = None,
+    min_accuracy: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="Codecs: the least accuracy behind one, as 92%.")
     ] = None,
     slowdown: Annotated[
         float,
@@ -134,6 +151,10 @@ def plan(
         server_memory_bytes=_given(parse_size, server_memory),
         pins=parse_pins(pin or ()),
         private_depth=private_depth,
+        bench=artifact_file(bench, "--bench", "codec-bench"),
+        codecs=None if codecs == "all" else tuple(name.strip() for name in codecs.split(",") if name.strip()),
+        max_accuracy_loss=_given(partial(parse_fraction, allow_zero=True), max_accuracy_loss),
+        min_accuracy=_given(parse_fraction, min_accuracy),
         device_slowdown=slowdown,
         device_load=device_load,
         server_load=server_load,

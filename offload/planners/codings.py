@@ -12,6 +12,8 @@ from offload.artifacts.plan import Coding
 from offload.artifacts.profile import Profile
 from offload.errors import OffloadError, UsageError
 
+_FLOAT32_BYTES = 4
+
 
 def codings_of(
     bench: CodecBench, device: Profile, server: Profile, *, codecs: Collection[str] | None = None
@@ -55,6 +57,7 @@ def codings_of(
                 decode_s=median_estimate(row.decode_s).scaled(factor),
                 accuracy=bench.accuracy(row),
                 accuracy_change=bench.accuracy_change(row),
+                decoder_bytes=_FLOAT32_BYTES * row.decoder.parameters if row.decoder else 0,
             )
             found[row.tensor.name] = (*found.get(row.tensor.name, ()), coding)
     return found

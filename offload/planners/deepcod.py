@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from offload.artifacts.plan import Coding, Option
-from offload.errors import OffloadError, VerdictError
+from offload.errors import VerdictError
 from offload.graph.cuts import Cut, single_tensor_cuts
 from offload.planners.base import Problem, Ranking
 from offload.planners.constraints import Limit, limits_of
@@ -34,14 +34,9 @@ class DeepCOD:
         """The best of all pairs of cut and codec, and of all cuts without one.
 
         Raises:
-            OffloadError: there is no codec to choose from, or pins and privacy contradict one another.
+            OffloadError: pins and privacy contradict one another.
             VerdictError: nothing keeps to the limits and the accuracy asked for; says what comes nearest.
         """
-        if problem.intact_accuracy is None:
-            raise OffloadError(
-                "the deepcod planner needs to know what codecs cost and keep, and no bench of them was given",
-                hint="make one with `offload codec bench MODEL --data DATA`",
-            )
         coded = tuple(_coded(problem))
         kept = [option for option in coded if accurate(problem, option.coding)]
         plain, refusal = self._plain(problem)

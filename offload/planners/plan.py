@@ -11,9 +11,10 @@ from offload.artifacts.plan import ColdStart, Limits, Offer, Option, Party, Plac
 from offload.artifacts.profile import Profile
 from offload.errors import UsageError, VerdictError
 from offload.graph.cuts import make_cut
-from offload.planners.base import Constraints, Planner, Problem, check_energy, check_problem
+from offload.planners.base import Planner, Problem, check_energy, check_problem
 from offload.planners.constraints import limits_of, within
 from offload.planners.costs import make_option
+from offload.planners.deepcod import DeepCOD
 from offload.planners.ideals import table_of
 from offload.planners.legality import legality
 from offload.planners.maui import Maui
@@ -23,7 +24,7 @@ from offload.planners.objective import objective
 from offload.planners.pareto import pareto_front
 from offload.planners.thresholds import policy
 
-PLANNERS: dict[str, Planner] = {MinCut.name: MinCut(), Neurosurgeon.name: Neurosurgeon(), Maui.name: Maui()}
+PLANNERS: dict[str, Planner] = {planner.name: planner for planner in (MinCut(), Neurosurgeon(), Maui(), DeepCOD())}
 _ALTERNATIVES = 5
 _ROUGH = 0.005
 """Of a predicted side's time: less beyond what was sampled is not worth saying."""
@@ -50,6 +51,7 @@ def make_plan(
     server_name: str | None = None,
     battery_j: float | None = None,
     pareto: bool = False,
+    codec_data: str | None = None,
     warnings: Sequence[str] = (),
 ) -> Plan:
     """The plan for a problem.
@@ -62,6 +64,7 @@ def make_plan(
         server_name: How the user named the server.
         battery_j: Energy of a full battery, to tell how many requests it lasts for.
         pareto: Whether to list the options that no other beats in both latency and energy.
+        codec_data: What the accuracies of the problem's codings were measured on.
         warnings: What the caller assumed, to stand before the plan's own warnings.
 
     Raises:
@@ -79,7 +82,7 @@ def make_plan(
         model=problem.device.model,
         planner=planner.name,
         target=problem.target,
-        codec="raw",
+        codec=chosen.codec,
         device=_party(problem.device, device_hash, slowdown=problem.device_slowdown, load=problem.device_load),
         server=_party(problem.server, server_hash, load=problem.server_load, name=server_name),
         link=problem.link,
@@ -95,8 +98,10 @@ def make_plan(
         legal_cuts=ranking.legal_cuts,
         bound=ranking.bound,
         notes=(*ranking.notes, *(front.notes if front else ())),
-        policy=policy(problem, tried=[frozenset(option.device_layers) for option in ranking.options]),
-        warnings=(*warnings, *_warnings(problem)),
+        policy=None
+        if problem.codings
+        else policy(problem, tried=[frozenset(option.device_layers) for option in ranking.options]),
+        warnings=(*warnings, *_warnings(problem), *_accuracy_warnings(problem, chosen)),
         paper_energy=problem.paper_energy,
         limits=_limits(problem),
         ruled_out=_ruled_out(problem),
@@ -105,6 +110,7 @@ def make_plan(
         battery_j=battery_j,
         requests_per_charge=None if battery_j is None else requests_per_charge(battery_j, chosen),
         cold_start=_cold_start(problem, chosen, device_only),
+        codec_data=codec_data,
     )
 
 
@@ -154,11 +160,13 @@ def _limits(problem: Problem) -> Limits:
         server_memory_bytes=constraints.server_memory_bytes,
         pins={layers[index].name: side for index, side in constraints.pins.items()},
         private_depth=None if constraints.private_depth is None else layers[constraints.private_depth].name,
+        max_accuracy_loss=constraints.max_accuracy_loss,
+        min_accuracy=constraints.min_accuracy,
     )
 
 
 def _ruled_out(problem: Problem) -> tuple[Place, ...]:
-    if problem.constraints == Constraints():
+    if not problem.constraints.bounded and not problem.constraints.pins and problem.constraints.private_depth is None:
         return ()
     graph, legal, limits = problem.graph, legality(problem), limits_of(problem)
     baselines: dict[Place, frozenset[int]] = {"device": frozenset(range(len(graph.layers))), "server": frozenset()}
@@ -189,6 +197,8 @@ def _cold_start(problem: Problem, chosen: Option, device_only: Option) -> ColdSt
         return None
     names = sum(len(text) for layer in tail for text in (layer.name, layer.op, *layer.inputs, *layer.outputs))
     tail_bytes = sum(layer.weight_bytes for layer in tail) + names
+    if chosen.coding is not None:
+        tail_bytes += chosen.coding.decoder_bytes
     upload_s = problem.link.uplink_s(tail_bytes, problem.protocol.uplink)
     won_s = device_only.breakdown.latency_s.value - chosen.breakdown.latency_s.value
     return ColdStart(
@@ -196,6 +206,16 @@ def _cold_start(problem: Problem, chosen: Option, device_only: Option) -> ColdSt
         upload_s=upload_s,
         pays_after=max(1, math.ceil(upload_s.value / won_s)) if won_s > 0 else None,
     )
+
+
+def _accuracy_warnings(problem: Problem, chosen: Option) -> list[str]:
+    coding, most = chosen.coding, problem.constraints.max_accuracy_loss
+    if coding is None or most is None or -coding.accuracy_change.low <= most:
+        return []
+    return [
+        f"the loss of accuracy may be {-coding.accuracy_change.low:.1%}, more than the {most:.1%} asked for: bench the "
+        "codecs on more examples and seeds to be surer"
+    ]
 
 
 def _overlap(problem: Problem, one: Option, other: Option) -> bool:

@@ -126,6 +126,17 @@ def _costs(plan: Plan) -> Section:
     )
 
 
+def _crossing(plan: Plan) -> str:
+    coding = plan.chosen.coding
+    if coding is None:
+        return "as they are"
+    change, size = coding.accuracy_change, human(Quantity(value=coding.payload_bytes.value, unit="B"))
+    return (
+        f"as {coding.method} ({coding.codec}), {size} on average, header included; accuracy {coding.accuracy:.1%}, "
+        f"{change.value:+.1%} ({change.low:+.1%} – {change.high:+.1%}) against the intact model on {plan.codec_data}"
+    )
+
+
 def _cost_row(words: str, unit: Unit, estimates: Sequence[Estimate | None]) -> tuple[Cell, ...]:
     first, *rest = (Quantity(value=None if each is None else each.value, unit=unit) for each in estimates)
     return (words, first, interval(estimates[0], unit), *rest)
@@ -138,7 +149,7 @@ def _inputs(plan: Plan) -> Section:
         f"device: {party_words(plan.device)}",
         f"server: {party_words(plan.server)}",
         f"link: {up} up, {down} down, round trip {human(seconds(link.rtt_s))} ({link.source})",
-        f"tensors cross: {plan.codec}",
+        f"tensors cross: {_crossing(plan)}",
     ]
     if plan.radio is not None:
         lines.append(_radio(plan, plan.radio))
@@ -173,6 +184,8 @@ def _record(plan: Plan, role: str, option: Option) -> dict[str, Scalar]:
         "place": option.place,
         "uplink_bytes": option.uplink_bytes,
         "downlink_bytes": option.downlink_bytes,
+        "codec": option.codec,
+        "accuracy": None if option.coding is None else option.coding.accuracy,
     }
     costs: Breakdown = option.breakdown
     for field in (*FIELD_WORDS, "period_s"):

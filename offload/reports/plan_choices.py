@@ -44,10 +44,14 @@ def _alternatives(plan: Plan) -> Section:
         cells: list[Cell] = [option.words, seconds(latency), interval(latency, "s")]
         if plan.target != "latency":
             cells.append(target_cell(plan, option))
+        if plan.codec_data is not None:
+            cells.append("" if option.coding is None else f"{option.coding.accuracy_change.value:+.1%}")
         rows.append(tuple(cells))
     columns = ["the next best", "whole request", "95 % interval"]
     if plan.target != "latency":
         columns.append(TARGET_WORDS[plan.target])
+    if plan.codec_data is not None:
+        columns.append("accuracy")
     return Section(
         title=f"Alternatives ({plan.considered} cuts compared)",
         columns=tuple(columns),
@@ -98,6 +102,10 @@ def limit_words(plan: Plan) -> list[str]:
     words += [f"{layer} runs {'here' if side == 'device' else 'there'}" for layer, side in limits.pins.items()]
     if limits.private_depth is not None:
         words.append(f"nothing above the output of {limits.private_depth} leaves")
+    if limits.max_accuracy_loss is not None:
+        words.append(f"accuracy is at most {limits.max_accuracy_loss:.1%} below the intact model's")
+    if limits.min_accuracy is not None:
+        words.append(f"accuracy is at least {limits.min_accuracy:.1%}")
     return words
 
 

@@ -15,6 +15,7 @@ from offload.errors import OffloadError, VerdictError
 from offload.graph.cuts import Cut, is_legal, make_cut, prefix_cuts
 from offload.planners.base import Constraints, Planner, Problem
 from offload.planners.costs import make_option, tears_kernel
+from offload.planners.deepcod import DeepCOD
 from offload.planners.maui import Maui
 from offload.planners.mincut import MinCut
 from offload.planners.neurosurgeon import Neurosurgeon
@@ -41,7 +42,7 @@ def prefixes(problem: Problem) -> list[Cut]:
 
 def searched(planner: Planner, problem: Problem) -> list[Cut]:
     """Brute force: the cuts that a planner chooses among."""
-    return list(allowed_cuts(problem)) if planner.name == MinCut.name else prefixes(problem)
+    return list(allowed_cuts(problem)) if planner.name in (MinCut.name, DeepCOD.name) else prefixes(problem)
 
 
 def best_prefix(problem: Problem) -> float:
