@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import onnx
 import torch
-from onnx import helper
-from torch import Tensor
 
 from offload.artifacts.profile import Precision
 from offload.errors import OffloadError
-from offload.models.inputs import Shape
 from offload.models.loaded import LoadedTorchModel
+from offload.models.onnx_in_torch import OnnxModule
 from offload.models.torch_capture import capture_plain
 from offload.models.torch_program import torch_dtype
+from offload.models.torch_weighted import Node
 from offload.profilers.sampling.networks import SampledNetwork
-from offload.profilers.sampling.torch_operators import TRANSLATIONS, Compute, Node, WeightedModule
+from offload.profilers.sampling.torch_operators import TRANSLATIONS
 
 
 def torch_model(network: SampledNetwork, *, precision: Precision = "fp32") -> LoadedTorchModel:
@@ -75,56 +74,24 @@ def torch_module(onnx_model: bytes, *, batch_norms: bool = False, fused_attentio
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Step:
-    """One node, ready to be called."""
-
-    compute: Compute
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-
-
-class InterpretedNetwork(WeightedModule):
+class InterpretedNetwork(OnnxModule):
     """Runs the nodes of an ONNX document in their order; its weights are parameters."""
 
+    translations = TRANSLATIONS
+
     def __init__(self, document: onnx.ModelProto, *, batch_norms: bool, fused_attention: bool) -> None:
-        super().__init__(document, batch_norms=batch_norms)
-        self.inputs: dict[str, tuple[int, Shape]] = {
-            value.name: self._types[value.name] for value in document.graph.input
-        }
-        """ONNX element type and shape, by name."""
-        self._results = tuple(value.name for value in document.graph.output)
-        nodes = _as_torch_calls(_nodes(document), self._constants, fused_attention=fused_attention)
-        self._steps = tuple(self._step(node) for node in nodes)
-        del self._constants, self._types
+        self.batch_norms = batch_norms
+        """Whether biases of convolutions are taken for batch norms."""
+        self.fused_attention = fused_attention
+        super().__init__(document)
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """The document's outputs, in its order."""
-        values = dict(zip(self.inputs, inputs, strict=True))
-        for step in self._steps:
-            made = step.compute(*(values[name] for name in step.inputs))
-            results = (made,) if isinstance(made, Tensor) else made
-            values |= zip(step.outputs, results, strict=False)
-        return tuple(values[name] for name in self._results)
+    def calls(self, nodes: list[Node]) -> list[Node]:
+        """See `OnnxModule.calls`."""
+        return _as_torch_calls(nodes, self._constants, fused_attention=self.fused_attention)
 
-    def _step(self, node: Node) -> _Step:
-        translate = TRANSLATIONS.get(node.op)
-        if translate is None:
-            raise OffloadError(f"a random network has the operator {node.op}, which torch is not given", hint="")
-        flowing = tuple(name for name in node.inputs if name and name not in self._constants)
-        return _Step(compute=translate(self, node), inputs=flowing, outputs=node.outputs)
-
-
-def _nodes(document: onnx.ModelProto) -> list[Node]:
-    return [
-        Node(
-            op=node.op_type,
-            inputs=tuple(node.input),
-            outputs=tuple(node.output),
-            attributes={attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute},
-        )
-        for node in document.graph.node
-    ]
+    def unknown(self, node: Node) -> OffloadError:
+        """See `OnnxModule.unknown`."""
+        return OffloadError(f"a random network has the operator {node.op}, which torch is not given", hint="")
 
 
 def _as_torch_calls(

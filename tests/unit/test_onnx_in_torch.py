@@ -1,0 +1,126 @@
+"""Segments of models as differentiable functions: what ONNX Runtime computes, for any number of examples at once."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from offload.errors import OffloadError
+from offload.graph.cuts import Cut, prefix_cuts
+from offload.models.load import load_model
+from offload.models.loaded import LoadedOnnxModel
+from offload.models.onnx_in_torch import DifferentiableSegment
+from offload.models.segments import OnnxSegment
+from offload.runtimes.onnxruntime import OnnxRuntime
+
+EXAMPLES = 3
+TOLERANCE = 1e-4
+"""Relative to the largest value."""
+MODELS = ("mnist", "resnet18", "gru_tagger", "deepspeech", "transformer_encoder")
+LARGER = ("unet", "mobilenet_v2", "efficientnet_b0", "vit_s_16")
+
+
+@cache
+def loaded(name: str) -> LoadedOnnxModel:
+    return load_model(name)
+
+
+def single_cuts(model: LoadedOnnxModel) -> list[Cut]:
+    """Cuts where one float tensor crosses, those with something on both sides."""
+    graph = model.graph
+    return [
+        cut
+        for cut in prefix_cuts(graph)
+        if len(cut.crossing) == 1
+        and graph.tensor_by_name[cut.crossing[0]].dtype == "float32"
+        and 0 < len(cut.device) < len(graph.layers)
+    ]
+
+
+def inputs_of(model: LoadedOnnxModel) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(1)
+    graph = model.graph
+    return {
+        name: generator.integers(20, size=(EXAMPLES, *graph.tensor_by_name[name].shape))
+        if graph.tensor_by_name[name].dtype == "int64"
+        else generator.standard_normal((EXAMPLES, *graph.tensor_by_name[name].shape), dtype=np.float32)
+        for name in graph.inputs
+    }
+
+
+def by_onnxruntime(segment: OnnxSegment, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    session = OnnxRuntime().load(segment, threads=1)
+    each = [session.run({name: values[row] for name, values in feeds.items()}) for row in range(EXAMPLES)]
+    return [np.stack([one[name] for one in each]) for name in segment.outputs]
+
+
+def in_torch(segment: OnnxSegment, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    module = DifferentiableSegment(segment)
+    with torch.no_grad():
+        return [one.numpy() for one in module(*(torch.from_numpy(feeds[name]) for name in segment.inputs))]
+
+
+def check_alike(expected: list[np.ndarray], found: list[np.ndarray]) -> None:
+    for want, have in zip(expected, found, strict=True):
+        assert have.shape == want.shape
+        np.testing.assert_allclose(have, want, rtol=0, atol=TOLERANCE * max(1e-6, float(np.abs(want).max())))
+
+
+@pytest.mark.parametrize("name", [*MODELS, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGER)])
+def test_heads_and_tails_compute_what_onnx_runtime_computes(name: str) -> None:
+    model = loaded(name)
+    cuts = single_cuts(model)
+    for cut in (cuts[0], cuts[len(cuts) // 2], cuts[-1]):
+        divided = model.divide(cut)
+        feeds = inputs_of(model)
+        assert isinstance(divided.head, OnnxSegment)
+        assert isinstance(divided.tail, OnnxSegment)
+        crossing = by_onnxruntime(divided.head, feeds)
+        check_alike(crossing, in_torch(divided.head, feeds))
+        sent = dict(zip(divided.head.outputs, crossing, strict=True))
+        check_alike(by_onnxruntime(divided.tail, sent), in_torch(divided.tail, sent))
+
+
+@pytest.mark.parametrize("name", ["mnist", "gru_tagger", "deepspeech"])
+def test_gradients_flow_to_the_tensor_that_crosses_and_to_no_weight(name: str) -> None:
+    model = loaded(name)
+    cut = single_cuts(model)[0]
+    tail = model.divide(cut).tail
+    assert isinstance(tail, OnnxSegment)
+    module = DifferentiableSegment(tail)
+    shape = model.graph.tensor_by_name[cut.crossing[0]].shape
+    torch.manual_seed(0)
+    x = torch.randn(2, *shape, dtype=torch.float64, requires_grad=True)
+    module.double()
+    (gradient,) = torch.autograd.grad(module(x)[0].square().sum(), x)
+    assert gradient.abs().max() > 0
+    direction = torch.randn_like(x)
+    step = 1e-6
+    with torch.no_grad():
+        ahead, behind = (module(x + sign * step * direction)[0].square().sum() for sign in (1, -1))
+    slope = float((ahead - behind) / (2 * step))
+    assert float((gradient * direction).sum()) == pytest.approx(slope, rel=2e-2)
+    assert not any(weight.requires_grad for weight in module.parameters())
+
+
+def test_any_tensor_inside_can_be_asked_for() -> None:
+    model = loaded("mnist")
+    name = model.graph.layers[3].outputs[0]
+    feeds = inputs_of(model)
+    module = DifferentiableSegment(model.whole, results=(name, *model.graph.outputs))
+    first, last, *_ = module(torch.from_numpy(feeds[model.graph.inputs[0]]))
+    assert first.shape == (EXAMPLES, *model.graph.tensor_by_name[name].shape)
+    assert last.shape == (EXAMPLES, *model.graph.tensor_by_name[model.graph.outputs[0]].shape)
+
+
+def test_an_operator_without_a_differentiable_form_is_named() -> None:
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 2]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Det", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    document = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]).SerializeToString()
+    with pytest.raises(OffloadError, match="the operator Det") as caught:
+        DifferentiableSegment(OnnxSegment(onnx=document, inputs=("x",), outputs=("y",)))
+    assert caught.value.hint
