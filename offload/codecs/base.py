@@ -26,6 +26,11 @@ HEADER_BYTES = 4
 """What each payload begins with; part of every size that is reported, unless said otherwise."""
 FORMAT_VERSION = 1
 """First byte of each payload."""
+NUMBERS = {
+    "packed": 2, "range": 3, "zstd": 4, "fp16": 5, "int8": 6, "int4": 7, "uint8": 8, "jpeg": 9, "webp": 10, "avif": 11,
+    "interpolate": 12, "cs-dct": 13, "cs-wavelet": 14, "lossy": 15,
+}  # fmt: skip
+"""Second byte of each payload, by the codec's name; a number is never given to another codec."""
 
 
 class PayloadError(OffloadError):
@@ -53,6 +58,8 @@ class Codec(Protocol):
     def decode(self, payload: bytes) -> Array:
         """An array of the tensor's shape and dtype; the same on every machine.
 
+        `cs-*`, `jpeg`, `webp` and `avif` compute with libraries that may round differently elsewhere.
+
         Raises:
             PayloadError: the payload is damaged, cut short, or not this codec's.
         """
@@ -62,28 +69,33 @@ class HeadedCodec(ABC):
     """A codec whose payload is the header and a body.
 
     Args:
-        number: What stands for the codec in the second byte of the header; never given to another one.
+        name: One of NUMBERS.
         text: What makes it again.
         tensor: What it takes and gives.
         most_body_bytes: No body is longer.
         tables: Frequencies of symbols that both sides must agree on.
+
+    Raises:
+        OffloadError: the tensor's shape is not fixed.
     """
 
     lossless = False
 
     def __init__(
         self,
-        number: int,
+        name: str,
         text: str,
         tensor: Tensor,
         most_body_bytes: int,
         tables: Sequence[Sequence[int]] = (),
     ) -> None:
+        if any(length < 1 for length in tensor.shape):
+            raise OffloadError(f"codec {text} takes tensors of fixed shape, not {tensor.shape}")
         self.text = text
         self.tensor = tensor
         self.max_bytes = HEADER_BYTES + most_body_bytes
         agreed = f"{text} {tuple(tensor.shape)} {tensor.dtype} {[list(table) for table in tables]}"
-        self._header = bytes([FORMAT_VERSION, number]) + hashlib.sha256(agreed.encode()).digest()[:2]
+        self._header = bytes([FORMAT_VERSION, NUMBERS[name]]) + hashlib.sha256(agreed.encode()).digest()[:2]
 
     def encode(self, array: Array) -> bytes:
         """The payload for an array of the tensor's shape and dtype.
@@ -123,3 +135,9 @@ class HeadedCodec(ABC):
     @abstractmethod
     def decode_body(self, body: bytes) -> Array:
         """The array, or PayloadError; never allocates more than a small multiple of the tensor."""
+
+
+def require_float32(text: str, tensor: Tensor) -> None:
+    """Raises OffloadError unless the tensor is of float32."""
+    if tensor.dtype != "float32":
+        raise OffloadError(f"codec {text} takes float32, not {tensor.dtype}", hint="raw and zstd take any tensor")

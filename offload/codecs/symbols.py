@@ -44,26 +44,16 @@ class Packed(HeadedCodec):
         self.levels = levels
         self._bits = (levels - 1).bit_length()
         self._count = math.prod(tensor.shape)
-        self._bytes = -(-self._count * self._bits // 8)
-        super().__init__(2, text, tensor, self._bytes)
+        super().__init__("packed", text, tensor, packed_bytes(self._count, self._bits))
 
     def encode_body(self, array: Array) -> bytes:
         """The bits."""
         symbols = _checked(array, self.levels, self.text)
-        bits = np.unpackbits(symbols.reshape(-1, 1), axis=1)[:, 8 - self._bits :]
-        return np.packbits(bits.ravel()).tobytes()
+        return pack(symbols, self._bits)
 
     def decode_body(self, body: bytes) -> Array:
         """The symbols."""
-        if len(body) != self._bytes:
-            raise PayloadError(f"{len(body)} bytes of symbols, {self.text} for {self.tensor.shape} has {self._bytes}")
-        bits = np.unpackbits(np.frombuffer(body, np.uint8))
-        used = self._count * self._bits
-        if bits[used:].any():
-            raise PayloadError(f"damaged payload: {self.text} ends in zeros")
-        padded = np.zeros((self._count, 8), np.uint8)
-        padded[:, 8 - self._bits :] = bits[:used].reshape(self._count, self._bits)
-        symbols = np.packbits(padded, axis=1).reshape(self.tensor.shape)
+        symbols = unpack(body, self._count, self._bits).reshape(self.tensor.shape)
         if symbols.max(initial=0) >= self.levels:
             raise PayloadError(f"damaged payload: symbol {symbols.max()} of {self.levels} levels")
         return symbols
@@ -84,7 +74,8 @@ class RangeCoded(HeadedCodec):
         if len(tables) not in (1, channels):
             raise OffloadError(f"codec {text} for {channels} channels needs as many tables or one, got {len(tables)}")
         for table in tables:
-            if len(table) != levels or min(table) < 1 or sum(table) != TABLE_SUM:
+            whole = len(table) == levels and all(isinstance(frequency, int) for frequency in table)
+            if not whole or min(table) < 1 or sum(table) != TABLE_SUM:
                 raise OffloadError(
                     f"codec {text} needs tables of {levels} integers above 0 that add up to {TABLE_SUM}",
                     hint="train the codec again, or take its files from where it was trained",
@@ -92,7 +83,7 @@ class RangeCoded(HeadedCodec):
         self.levels = levels
         self._shape = (tensor.shape[0], channels, *tensor.shape[2:])
         self._runs = [(table, math.prod(self._shape) // len(tables)) for table in tables]
-        super().__init__(3, text, tensor, _most_bytes(self._runs), tables)
+        super().__init__("range", text, tensor, _most_bytes(self._runs), tables)
         self._models = [range_model(table) for table in tables]
 
     def encode_body(self, array: Array) -> bytes:
@@ -123,6 +114,32 @@ def symbol_codec(manifest: TrainedCodec) -> Codec:
     if manifest.coding == "packed":
         return Packed(text, symbols, manifest.levels)
     return RangeCoded(text, symbols, manifest.levels, manifest.tables)
+
+
+def pack(symbols: NDArray[np.uint8], bits: int) -> bytes:
+    """The lowest bits of each symbol, one symbol after the other, most significant bit first, zeros at the end."""
+    return np.packbits(np.unpackbits(symbols.reshape(-1, 1), axis=1)[:, 8 - bits :].ravel()).tobytes()
+
+
+def unpack(body: bytes, count: int, bits: int) -> NDArray[np.uint8]:
+    """What `pack` was given: `count` symbols.
+
+    Raises:
+        PayloadError: there are fewer or more bytes, or they do not end in zeros.
+    """
+    if len(body) != packed_bytes(count, bits):
+        raise PayloadError(f"{len(body)} bytes of symbols instead of {packed_bytes(count, bits)}")
+    found = np.unpackbits(np.frombuffer(body, np.uint8))
+    if found[count * bits :].any():
+        raise PayloadError("damaged payload: symbols end in zeros")
+    padded = np.zeros((count, 8), np.uint8)
+    padded[:, 8 - bits :] = found[: count * bits].reshape(count, bits)
+    return np.packbits(padded, axis=1).ravel()
+
+
+def packed_bytes(count: int, bits: int) -> int:
+    """How many bytes `pack` makes."""
+    return -(-count * bits // 8)
 
 
 def fit_tables(symbols: NDArray[np.uint8], levels: int) -> tuple[tuple[int, ...], ...]:
@@ -169,18 +186,19 @@ def range_encode(runs: Sequence[tuple[NDArray[np.int32], object]]) -> bytes:
     encoder = constriction.stream.queue.RangeEncoder()
     for symbols, model in runs:
         encoder.encode(symbols, model)
-    words = [int(word) for word in encoder.get_compressed()]
+    words = encoder.get_compressed()
     _, (lower, width) = encoder.pos()
-    if words:
+    if len(words):
         # Any number from the last word on that is still inside the interval will do: the one that ends in most zeros,
         # as the decoder reads zeros past the end.
-        spare = (width - (((words[-1] << 32) - lower) % 2**64)) >> 32
+        last = int(words[-1])
+        spare = (width - (((last << 32) - lower) % 2**64)) >> 32
         for dropped in (24, 16, 8):
-            rounded = -(-words[-1] >> dropped) << dropped
-            if rounded < 2**32 and rounded - words[-1] < spare:
+            rounded = -(-last >> dropped) << dropped
+            if rounded < 2**32 and rounded - last < spare:
                 words[-1] = rounded
                 break
-    return np.asarray(words, ">u4").tobytes().rstrip(b"\0")
+    return bytes(words.astype(">u4").tobytes()).rstrip(b"\0")
 
 
 def range_decode(body: bytes, runs: Sequence[tuple[int, object]]) -> list[NDArray[np.int32]]:
@@ -203,8 +221,8 @@ def range_decode(body: bytes, runs: Sequence[tuple[int, object]]) -> list[NDArra
 
 
 def _require_symbols(text: str, tensor: Tensor, levels: int) -> None:
-    if tensor.dtype != "uint8":
-        raise OffloadError(f"codec {text} takes symbols (uint8), not {tensor.dtype}")
+    if tensor.dtype != "uint8" or not tensor.shape:
+        raise OffloadError(f"codec {text} takes symbols (uint8), not {tensor.dtype} {tensor.shape}")
     if not 2 <= levels <= 256:
         raise OffloadError(f"codec {text}: levels must be 2 to 256")
 

@@ -48,16 +48,16 @@ class CodecText:
             raise OffloadError(f"codec {self.text!r}: {name} must be numbers from {low:g} to {high:g}, as 0.5/0.4")
         return values
 
-    def choice(self, name: str, default: str, options: tuple[str, ...]) -> str:
-        """One of the options.
+    def number(self, name: str, default: float | None, low: float, high: float) -> float:
+        """A number from low to high.
 
         Raises:
-            OffloadError: it is none of them.
+            OffloadError: it is none, out of range, or missing without a default.
         """
-        value = self._taken(name, default)
-        if value not in options:
-            raise OffloadError(f"codec {self.text!r}: {name} must be {' or '.join(options)}")
-        return value
+        values = self.numbers(name, None if default is None else repr(default), low, high)
+        if len(values) > 1:
+            raise OffloadError(f"codec {self.text!r}: {name} must be one number")
+        return values[0]
 
     def done(self) -> None:
         """Nobody takes what is left.
