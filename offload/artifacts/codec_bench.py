@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from offload.artifacts.base import Amount, Artifact, Count, NotNegative, Seconds
 from offload.artifacts.codec import NetworkSize
 from offload.artifacts.estimate import CONFIDENCE, RESAMPLES, Estimate
+from offload.artifacts.link import Link
 from offload.artifacts.profile import ModelIdentity, RuntimeIdentity
 from offload.graph.model_graph import Tensor
 
@@ -61,6 +62,7 @@ class CodecBench(Artifact):
         reference_s: Samples of the reference kernel beside the codecs' times.
         pixels: How many pixel values an input has where the inputs are images: its bytes as uint8.
         rows: The methods.
+        link: The link that transfers are told for; None where none was given.
         stopped: How it ended.
     """
 
@@ -75,6 +77,7 @@ class CodecBench(Artifact):
     reference_s: tuple[Seconds, ...]
     pixels: Count | None
     rows: tuple[CodecRow, ...]
+    link: Link | None = None
     stopped: Literal["done", "interrupted"] = "done"
 
     @cached_property

@@ -7,6 +7,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Literal
 
+from offload.artifacts.codec_bench import CodecBench
 from offload.artifacts.costs import Costs
 from offload.artifacts.link import LinkProfile
 from offload.artifacts.plan import Plan
@@ -15,6 +16,7 @@ from offload.artifacts.profile import Profile
 from offload.artifacts.reproduction import Reproduction
 from offload.artifacts.simulation import Simulation
 from offload.artifacts.verification import Verification
+from offload.reports.codec_bench import codec_bench_report
 from offload.reports.costs import costs_report
 from offload.reports.document import Report, Section, human
 from offload.reports.link import link_report
@@ -74,6 +76,8 @@ def report_on(artifact: Artifact, *, all_layers: bool = False) -> Report:
             return preset_report(artifact)
         case Costs():
             return costs_report(artifact, ranges=all_layers)
+        case CodecBench():
+            return codec_bench_report(artifact)
         case Reproduction():
             return reproduction_report(artifact)
     raise TypeError(f"there is no report on a {artifact.kind}")

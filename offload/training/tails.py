@@ -1,0 +1,102 @@
+"""Training the layers after a cut on what a codec leaves of the tensor, as baselines need to be compared fairly.
+
+A decoder that was trained against a model's own tail has had training that a JPEG never had: sc2bench (TMLR 2023)
+trains the receiver of compressed images, too. Here the tail learns the intact model's answers, as a decoder does.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from offload.models.onnx_in_torch import DifferentiableSegment
+from offload.models.segments import OnnxSegment
+
+Array = NDArray[np.generic]
+_LEARNING_RATE = 5e-4
+_BATCH = 32
+_CHECKS = 8
+"""How often the tail is judged on validation examples while it trains."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TailExamples:
+    """What a codec left of the tensor, and the intact model's answers."""
+
+    decoded: Array
+    """Shape (examples, ...), float32."""
+    answers: Array
+    """The model's first output, likewise."""
+
+
+def tune_tail(
+    tail: OnnxSegment, output: str, train: TailExamples, validation: TailExamples, *, budget_s: float, seed: int
+) -> Callable[[Array], Array]:
+    """Train a tail for so long, and keep what did best on the validation examples.
+
+    Args:
+        tail: The layers after the cut, for one example; one input.
+        output: Which of its outputs is learnt.
+        train: Examples to learn from.
+        validation: Examples to judge by.
+        budget_s: Seconds of training.
+        seed: Of the order of examples.
+
+    Returns:
+        From decoded tensors, shape (examples, ...), to answers.
+
+    Raises:
+        OffloadError: the tail has an operator without a differentiable form.
+    """
+    network = DifferentiableSegment(tail, results=[output])
+    weights = [weight.requires_grad_(True) for weight in network.parameters()]
+    optimiser = torch.optim.Adam(weights, lr=_LEARNING_RATE)
+    order = torch.Generator().manual_seed(seed)
+    inputs, targets = (torch.from_numpy(np.ascontiguousarray(each)) for each in (train.decoded, train.answers))
+    best, kept = _loss(network, validation), copy.deepcopy(network.state_dict())
+    started, checks = time.perf_counter(), 0
+    while (spent := (time.perf_counter() - started) / budget_s) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = _LEARNING_RATE * (1 + math.cos(math.pi * spent)) / 2
+        rows = torch.randint(len(inputs), (_BATCH,), generator=order)
+        optimiser.zero_grad()
+        torch.autograd.backward(functional.mse_loss(_run(network, inputs[rows]), targets[rows]))
+        optimiser.step()
+        if spent * _CHECKS >= checks + 1:
+            checks += 1
+            best, kept = min((best, kept), _judged(network, validation), key=lambda pair: pair[0])
+    best, kept = min((best, kept), _judged(network, validation), key=lambda pair: pair[0])
+    network.load_state_dict(kept)
+
+    def answer(decoded: Array) -> Array:
+        with torch.no_grad():
+            parts = torch.split(torch.from_numpy(np.ascontiguousarray(decoded)), _BATCH)
+            return torch.cat([_run(network, part) for part in parts]).numpy()
+
+    return answer
+
+
+def _run(network: DifferentiableSegment, decoded: torch.Tensor) -> torch.Tensor:
+    """Examples along the first axis, without the model's own axis of 1 in front of each, in and out."""
+    answers: torch.Tensor = network(decoded.unsqueeze(1))[0]
+    return answers.squeeze(1)
+
+
+def _loss(network: DifferentiableSegment, examples: TailExamples) -> float:
+    with torch.no_grad():
+        parts = zip(
+            *(torch.from_numpy(each).split(_BATCH) for each in (examples.decoded, examples.answers)), strict=True
+        )
+        return sum(functional.mse_loss(_run(network, x), y, reduction="sum").item() for x, y in parts)
+
+
+def _judged(network: DifferentiableSegment, examples: TailExamples) -> tuple[float, dict[str, torch.Tensor]]:
+    return _loss(network, examples), copy.deepcopy(network.state_dict())

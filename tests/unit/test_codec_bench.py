@@ -1,0 +1,168 @@
+"""Benches of codecs: what they say of accuracy and size, and what plans make of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from offload.artifacts.codec_bench import CodecBench, payload_estimate
+from offload.artifacts.link import Link
+from offload.errors import OffloadError, UsageError
+from offload.graph.model_graph import Tensor
+from offload.planners.codings import codings_of, decoding_factor
+from offload.planners.plan import load_planner, make_plan
+from offload.profilers.codec_bench import stage_ends
+from offload.reports.codec_bench import codec_bench_picture
+from offload.reports.render import render
+from tests import codec_benches, synthetic
+
+DEVICE = synthetic.profile()
+CROSSING = DEVICE.graph.tensors[1]
+BENCH = codec_benches.bench(
+    DEVICE,
+    (
+        codec_benches.row(CROSSING, sizes=(90, 110), errors=((0.0, 1.0, 1.0, 0.0), (0.0, 1.0, 0.0, 0.0))),
+        codec_benches.row(CROSSING, codec="jpeg:quality=5", method="JPEG q5", tail="fine-tuned"),
+        codec_benches.row(
+            CROSSING, codec="deepcod@0123456789ab", method="DeepCOD", encoder=codec_benches.SIZE,
+            decoder=codec_benches.SIZE, sizes=(40, 40),
+        ),
+        codec_benches.row(CROSSING, codec="deepcod@ba9876543210", method="random encoder", ablation=True),
+    ),
+)  # fmt: skip
+
+
+def test_accuracy_is_the_mean_over_seeds_and_its_change_is_paired() -> None:
+    assert BENCH.intact_accuracy == 0.75
+    two_seeds, *_, exact = BENCH.rows[:3]
+    assert BENCH.accuracy(two_seeds) == pytest.approx((0.5 + 0.75) / 2)
+    change = BENCH.accuracy_change(two_seeds)
+    assert change.value == pytest.approx(-0.125)
+    assert change.low < change.value < change.high <= 0
+    same = BENCH.accuracy_change(exact)
+    assert (same.value, same.low, same.high) == (0, 0, 0)  # paired: the same answers leave no doubt
+
+
+def test_the_interval_of_a_change_is_as_wide_as_theory_says() -> None:
+    generator = np.random.default_rng(1)
+    wrong = generator.random(2000) < 0.05
+    row = codec_benches.row(CROSSING, errors=(tuple(map(float, wrong)),))
+    bench = codec_benches.bench(DEVICE, (row,), weights=(1.0,) * 2000, intact_errors=(0.0,) * 2000)
+    change = bench.accuracy_change(row)
+    half = 1.96 * (wrong.mean() * (1 - wrong.mean()) / 2000) ** 0.5
+    assert (change.high - change.low) / 2 == pytest.approx(half, rel=0.2)
+
+
+def test_errors_of_sequences_count_against_their_lengths() -> None:
+    row = codec_benches.row(CROSSING, errors=((2.0, 0.0, 0.0, 0.0),))
+    bench = codec_benches.bench(DEVICE, (row,), weights=(4.0, 6.0, 5.0, 5.0), intact_errors=(0.0,) * 4)
+    assert bench.accuracy(row) == pytest.approx(1 - 2 / 20)
+    assert bench.accuracy_change(row).value == pytest.approx(-0.1)
+
+
+@pytest.mark.parametrize("changes", [{"intact_errors": (0.0,)}, {"weights": ()}])
+def test_a_bench_whose_examples_do_not_agree_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="example"):
+        codec_benches.bench(DEVICE, BENCH.rows, **changes)
+
+
+def test_a_damaged_bench_is_refused_in_a_line() -> None:
+    text = BENCH.to_json().replace('"payload_bytes": [\n    90', '"payload_bytes": [\n    -90')
+    with pytest.raises(OffloadError, match=r"damaged at rows\.0\.payload_bytes"):
+        CodecBench.from_json(text, source="b.json")
+
+
+def test_plans_take_rows_that_can_be_executed() -> None:
+    codings = codings_of(BENCH, DEVICE, DEVICE)
+    assert list(codings) == [CROSSING.name]
+    assert [coding.codec for coding in codings[CROSSING.name]] == ["int8+zstd", "deepcod@0123456789ab"]
+    first = codings[CROSSING.name][0]
+    assert first.payload_bytes.value == 100
+    assert first.encode_s.value == pytest.approx(0.001)
+    assert first.decode_s.value == pytest.approx(0.002)
+    assert codings[CROSSING.name][1].decoder_bytes == 4 * 240
+
+
+def test_codecs_are_chosen_by_family_or_by_text() -> None:
+    assert [c.codec for c in codings_of(BENCH, DEVICE, DEVICE, codecs=["deepcod"])[CROSSING.name]] == [
+        "deepcod@0123456789ab"
+    ]
+    assert len(codings_of(BENCH, DEVICE, DEVICE, codecs=["int8+zstd", "deepcod"])[CROSSING.name]) == 2
+    with pytest.raises(UsageError, match="webp"):
+        codings_of(BENCH, DEVICE, DEVICE, codecs=["webp"])
+
+
+def test_a_bench_of_another_model_is_refused() -> None:
+    other = BENCH.model_copy(update={"model": synthetic.identity(hash="f" * 64)})
+    with pytest.raises(OffloadError, match="ffffffffffff"):
+        codings_of(other, DEVICE, DEVICE)
+
+
+def test_decoders_on_another_server_count_as_the_whole_model_does() -> None:
+    assert decoding_factor(BENCH, DEVICE, DEVICE) == 1
+    faster = synthetic.profile(source="assumed")
+    expected = faster.whole.value / DEVICE.whole.value
+    assert decoding_factor(BENCH, DEVICE, faster) == expected
+
+
+def test_a_plan_carries_the_codec_it_chose() -> None:
+    link = Link(uplink_bps=1e6, downlink_bps=1e6, rtt_s=0.0)
+    problem = dataclasses.replace(
+        synthetic.problem(link=link), codings=codings_of(BENCH, DEVICE, DEVICE), intact_accuracy=0.75
+    )
+    plan = make_plan(problem, planner=load_planner("deepcod"), device_hash="d", server_hash="s", codec_data="made-up")
+    words = render(plan, "table")
+    assert plan.chosen.coding is not None  # 10 ms here, 40 B, 0.5 ms there; 15 ms here alone, 19 ms for 2400 B
+    assert plan.codec == plan.chosen.coding.codec == "deepcod@0123456789ab"
+    assert plan.chosen.uplink_bytes == 40
+    assert "40 of 2 400 B as DeepCOD" in plan.chosen.words
+    assert "accuracy 75.0%, +0.0%" in words
+    assert plan.codec_data == "made-up"
+    assert plan.policy is None
+    assert "pairs of a cut and a codec were compared" in words
+
+
+def test_the_report_has_every_method_and_its_size() -> None:
+    bench = BENCH.model_copy(update={"link": Link(uplink_bps=8e6, downlink_bps=8e6, rtt_s=0.0)})
+    told = render(bench, "table", width=250)
+    assert "JPEG q5, tuned tail" in told
+    assert "100 B" in told
+    assert "-12.5 %" in told
+    lines = render(bench, "csv").splitlines()
+    assert len(lines) == 1 + len(BENCH.rows)
+    header, first = lines[0].split(","), lines[1].split(",")
+    record = dict(zip(header, first, strict=True))
+    assert float(record["mean_bytes"]) == 100
+    assert float(record["mean_bytes_without_header"]) == 96
+    assert float(record["of_uint8_input"]) == pytest.approx(100 / 3072)
+    assert float(record["of_tensor"]) == pytest.approx(100 / CROSSING.size_bytes)
+    assert float(record["transfer_s"]) == pytest.approx(100 * 8 / 8e6)
+
+
+def test_sizes_hold_most_examples() -> None:
+    row = codec_benches.row(CROSSING, sizes=tuple(range(100, 200)))
+    size = payload_estimate(row)
+    assert size.low < size.value < size.high
+    assert size.value == pytest.approx(149.5)
+
+
+def test_the_picture_has_a_panel_for_each_cut() -> None:
+    picture = codec_bench_picture(BENCH)
+    assert len(picture.panels) == 1
+    assert {series.label for series in picture.panels[0].series} >= {"intact", "DeepCOD", "JPEG tuned"}
+
+
+def test_a_bench_looks_at_the_ends_of_stages() -> None:
+    def tensors(*sides: int) -> list[tuple[str, Tensor]]:
+        return [
+            (f"l{number}", Tensor(name=f"t{number}", shape=(1, side), dtype="float32"))
+            for number, side in enumerate(sides)
+        ]
+
+    assert [name for name, _ in stage_ends(tensors(8, 8, 4, 4, 4, 2), most=3)] == ["l1", "l4", "l5"]
+    assert [name for name, _ in stage_ends(tensors(*range(20)), most=3)] == ["l0", "l10", "l19"]
+    alike = [name for name, _ in stage_ends(tensors(8, 8, 8, 8, 8, 8), most=3)]
+    assert len(alike) == 3
+    assert alike[-1] == "l5"
