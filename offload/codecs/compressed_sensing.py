@@ -3,14 +3,16 @@
 Offload-CS of DeepCOD (Yao et al., 2020). Each channel x is measured as y = R F D x: random signs D, an orthonormal
 cosine transform F of the whole channel, and a random choice of rows R (a structurally random matrix: Do, Gan, Nguyen
 and Tran, 2012), which fits any basis and needs no stored matrix. Both sides draw D and R from the same seed. With an
-orthonormal basis B the server minimises |y - R F D B c|^2 / 2 + t |c|_1 by iterative soft thresholding, accelerated
-(Beck and Teboulle, 2009), all channels at once. R F D B has orthonormal rows: the step is 1.
+orthonormal basis B the server minimises |y - R F D B c|^2 / 2 + t |w c|_1 by iterative soft thresholding, accelerated
+(Beck and Teboulle, 2009), all channels at once; w grows with the frequency, as signals have less in high ones. R F D B
+has orthonormal rows: the step is 1.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 Basis = Literal["dct", "wavelet"]
 _WAVELET = "db2"
 _MOST_SCALES = 3
-_FIRST_THRESHOLD, _LAST_THRESHOLD = 0.3, 0.002
+_FIRST_THRESHOLD, _LAST_THRESHOLD = 0.3, 0.01
 """Of the largest coefficient of each channel; falls from one to the other in the first two thirds of the iterations."""
 
 
@@ -48,7 +50,7 @@ class CompressedSensing(HeadedCodec):
         iterations: Of the server's search.
 
     Raises:
-        OffloadError: the tensor is neither, or has no two values in a channel.
+        OffloadError: the tensor is neither, or has no two values along each side of a channel.
     """
 
     def __init__(self, basis: Basis, text: str, tensor: Tensor, ratio: float, bits: int, iterations: int) -> None:
@@ -56,8 +58,8 @@ class CompressedSensing(HeadedCodec):
         axes = spatial_axes(text, tensor.shape)
         self._sides = tuple(tensor.shape[axis] for axis in axes)
         self._signals = math.prod(tensor.shape) // math.prod(self._sides)
-        if math.prod(self._sides) < 2:
-            raise OffloadError(f"codec {text} needs channels of 2 values at least, not {tensor.shape}")
+        if min(self._sides) < 2:
+            raise OffloadError(f"codec {text} needs 2 values at least along each side of a channel, not {tensor.shape}")
         self._basis = basis
         self._bits = bits
         self._iterations = iterations
@@ -71,7 +73,7 @@ class CompressedSensing(HeadedCodec):
 
     def encode_body(self, array: Array) -> bytes:
         """The quantised measurements."""
-        signs, rows = self._drawn()
+        signs, rows = self._drawn
         padding = [(0, 0), *((0, new - old) for new, old in zip(self._padded, self._sides, strict=True))]
         signals = np.pad(_to_signals(np.asarray(array, np.float32), len(self._sides)), padding, mode="edge")
         measured = _cosine(signals.reshape(self._signals, -1) * signs)[:, rows]
@@ -80,7 +82,7 @@ class CompressedSensing(HeadedCodec):
     def decode_body(self, body: bytes) -> Array:
         """The sparsest signals that were found."""
         measured = dequantise(body, self._crossing, self._bits)[0].T
-        signs, rows = self._drawn()
+        signs, rows = self._drawn
         shape = (self._signals, *self._padded)
 
         def measure(coefficients: Floats) -> Floats:
@@ -92,10 +94,27 @@ class CompressedSensing(HeadedCodec):
             spectrum[:, rows] = residual
             return _analysed((_inverse_cosine(spectrum) * signs).reshape(shape), self._basis, self._scales)
 
-        signals = _synthesised(_sparsest(measure, explain, measured, self._iterations), self._basis, self._scales)
+        signals = _synthesised(
+            _sparsest(measure, explain, measured, self._weights(), self._iterations), self._basis, self._scales
+        )
         cropped = signals[(slice(None), *(slice(side) for side in self._sides))]
         return _from_signals(cropped, self.tensor.shape).astype(np.float32)
 
+    def _weights(self) -> Floats:
+        """What a coefficient costs: as much as its frequency is high, 1 on average."""
+        sides = []
+        for side in self._padded:
+            frequency = np.arange(side)
+            for scale in range(self._scales):
+                frequency[side >> (scale + 1) : side >> scale] = side >> (scale + 1)
+            if self._basis == "wavelet":
+                frequency[: side >> self._scales] = 0
+            sides.append(frequency)
+        squares = [np.square(side) for side in np.meshgrid(*sides, indexing="ij")]
+        frequency = np.sqrt(np.sum(squares, axis=0))
+        return np.asarray(frequency / max(float(frequency.mean()), 1e-9), np.float32)
+
+    @cached_property
     def _drawn(self) -> tuple[Floats, NDArray[np.int64]]:
         """The signs and the rows: PCG64's raw output, which no version of NumPy changes."""
         count = math.prod(self._padded)
@@ -105,7 +124,11 @@ class CompressedSensing(HeadedCodec):
 
 
 def _sparsest(
-    measure: Callable[[Floats], Floats], explain: Callable[[Floats], Floats], measured: Floats, iterations: int
+    measure: Callable[[Floats], Floats],
+    explain: Callable[[Floats], Floats],
+    measured: Floats,
+    weights: Floats,
+    iterations: int,
 ) -> Floats:
     """Coefficients that explain what was measured, by accelerated soft thresholding with a falling threshold."""
     start = explain(measured)
@@ -115,7 +138,7 @@ def _sparsest(
     momentum = 1.0
     for iteration in range(iterations):
         progress = min(1.0, iteration / max(1.0, iterations * 2 / 3))
-        threshold = largest * np.float32(_FIRST_THRESHOLD * (_LAST_THRESHOLD / _FIRST_THRESHOLD) ** progress)
+        threshold = weights * largest * np.float32(_FIRST_THRESHOLD * (_LAST_THRESHOLD / _FIRST_THRESHOLD) ** progress)
         stepped = ahead + explain(measured - measure(ahead))
         before, found = found, np.sign(stepped) * np.maximum(np.abs(stepped) - threshold, 0)
         faster = (1 + math.sqrt(1 + 4 * momentum**2)) / 2

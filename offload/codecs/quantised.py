@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-LARGEST = 1e38
-"""Larger values would overflow between the ends of their scale."""
+LARGEST = 1e30
+"""Larger values would overflow on the way, sums of them included."""
 FEWEST = 16
 """Values that a channel must have for a scale of its own."""
 _SCALE = 8
