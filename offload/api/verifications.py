@@ -9,10 +9,12 @@ from offload.api.models import load_again
 from offload.artifacts.plan import Plan
 from offload.artifacts.verification import Verification
 from offload.artifacts.workspace import Workspace
+from offload.datasets.base import Task
 from offload.errors import OffloadError, UsageError
 from offload.progress import NullProgress, Progress
 
 _REQUESTS = 50
+_SAMPLES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +38,27 @@ class VerifyRequest:
     """None takes the plan's."""
     token: str | None = None
     tls_ca: Path | None = None
+    data: str | None = None
+    """Labelled examples to send, which tell the accuracy over the wire; None sends made-up inputs."""
+    task: Task | None = None
+    """What the answers of the examples are; None for what the data have."""
+    samples: int | None = None
+    """How many examples at most; None takes 200."""
 
 
 def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress | None = None) -> Verification:
     """Execute a plan and compare what it takes with what was predicted.
 
     Raises:
-        OffloadError: there is no plan, it is for another model, or the server fails.
+        OffloadError: there is no plan, it is for another model, a codec of it is not there, the data do not fit the
+            model, or the server fails.
         VerdictError: the divided model's outputs are wrong.
     """
     from offload.runtimes.catalogue import can_run, runtime_of
     from offload.serving.link_emulation import parse_link
+    from offload.verification.endpoint import Endpoint, plan_link
     from offload.verification.rounds import Budget
-    from offload.verification.verify import Endpoint, plan_link, verify_plan
+    from offload.verification.verify import Labelled, verify_plan
 
     progress = progress or NullProgress()
     if request.requests is not None and request.requests < 1:
@@ -56,6 +66,10 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
     if request.duration_s is not None and request.duration_s <= 0:
         raise UsageError("--duration 0 leaves no time to measure", hint="write it like --duration 30s")
     requests = _REQUESTS if request.requests is None and request.duration_s is None else request.requests
+    if request.data is None and (request.samples is not None or request.task is not None):
+        raise UsageError("--samples and --task are about labelled examples", hint="name them with --data DATA")
+    if request.samples is not None and request.samples < 1:
+        raise UsageError(f"{request.samples} samples tell nothing", hint="give --samples 1 or more")
     shape = parse_link(request.emulate_link) if request.emulate_link is not None else None
     artifact = _chosen_plan(request.plan, workspace, progress)
     device = artifact.device
@@ -77,6 +91,10 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
         alternatives=request.alternatives,
         tolerance=request.tolerance,
         slowdown=request.device_slowdown or artifact.device.slowdown,
+        codecs=workspace.root / "codecs",
+        labelled=None
+        if request.data is None
+        else Labelled(data=request.data, task=request.task, samples=request.samples or _SAMPLES),
         progress=progress,
     )
 

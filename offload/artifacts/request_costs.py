@@ -37,13 +37,13 @@ class Flight:
 def request_energy_j(option: Option, waiting: Waiting | None, *, device_s: float, away_s: float) -> float | None:
     """Joules that the device draws for a request, by its times and the plan's powers.
 
-    The power while computing is what was predicted of the option's own layers, joules by seconds. The radio's energy is
-    as predicted: of the bytes at the link's rate.
+    The power while computing is what was predicted of the option's own layers and encoder, joules by seconds. The
+    radio's energy is as predicted: of the bytes at the link's rate.
 
     Args:
         option: How the model is divided, with its prediction.
         waiting: What is charged for waiting; None when nothing is.
-        device_s: Seconds that computing on the device took.
+        device_s: Seconds that computing on the device took, encoding included where a codec carries the tensor.
         away_s: All other seconds of the request.
 
     Returns:
@@ -53,8 +53,9 @@ def request_energy_j(option: Option, waiting: Waiting | None, *, device_s: float
     if predicted.device_j is None or predicted.radio_j is None:
         return None
     computing_j = predicted.device_j.value
-    if predicted.device_s.value > 0:
-        computing_j *= device_s / predicted.device_s.value
+    computing_s = predicted.device_s.value + (predicted.encode_s.value if option.coding is not None else 0.0)
+    if computing_s > 0:
+        computing_j *= device_s / computing_s
     if predicted.download_j is None:  # nothing but computing and sending is charged
         return computing_j + predicted.radio_j.value
     if waiting is None:

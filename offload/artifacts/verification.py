@@ -10,15 +10,16 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from offload.artifacts.base import Artifact, Positive, Seconds
+from offload.artifacts.base import Amount, Artifact, Positive, Seconds
 from offload.artifacts.breakdown import TIME_FIELDS
 from offload.artifacts.estimate import Estimate, median_estimate
 from offload.artifacts.plan import Option, Target
 from offload.artifacts.profile import ModelIdentity
 from offload.artifacts.regret import Regret, Sampled, ratio_of_medians, regret
 from offload.artifacts.request_costs import Flight, Waiting, request_energy_j, slowest_stage_s
+from offload.artifacts.wire_accuracy import WireAccuracy
 
-Verdict = Literal["within tolerance", "out of tolerance", "cannot tell"]
+Verdict = Literal["within tolerance", "out of tolerance", "cannot tell", "less accurate than promised"]
 Stop = Literal["requests", "stable", "duration", "interrupted"]
 PERCENTILES = (50, 90, 95, 99)
 CHOSEN, DEVICE_ONLY, SERVER_ONLY = "chosen", "device-only", "server-only"
@@ -44,6 +45,10 @@ class RequestSample:
     """Of `downlink_s`: the server making the answer."""
     receive_s: Seconds | None = None
     """Of `downlink_s`: making arrays of the answer on the device."""
+    payload_decode_s: Seconds | None = None
+    """Of `decode_s`: making the tensor of the payload; None in files that did not tell."""
+    payload_bytes: Amount | None = None
+    """What the codec made of the crossing tensor; None when tensors crossed as they are."""
     waited_s: Seconds | None = None
     """How long threads of the device's process had no core meanwhile, where the system tells; within other fields."""
     started_s: Seconds | None = None
@@ -72,6 +77,10 @@ class Measurement:
     """Requests after the warm-up, in the order they were made."""
     stable: bool
     """Whether the last three windows of requests agreed within 10 % (as perf_analyzer means it)."""
+    accuracy: WireAccuracy | None = None
+    """Over labelled examples; None when there were none, or nothing could change it."""
+    decoder_s: Seconds | None = None
+    """Of `decode_s`: the decoder that is part of the server's model, asked alone before; None without one."""
 
     @cached_property
     def measured(self) -> Mapping[str, Estimate]:
@@ -286,7 +295,7 @@ class Verification(Artifact):
     def _regret_of(self, target: Target) -> Regret | None:
         chosen, others = self._sampled(self.chosen, target, apart=0), {}
         for role, measurement in self.by_role().items():
-            same = measurement.option.device_layers == self.chosen.option.device_layers
+            same = same_execution(measurement.option, self.chosen.option)
             if not same and role not in self.maybe_forbidden:
                 others[role] = self._sampled(measurement, target, apart=1)
         known = {role: sampled for role, sampled in others.items() if sampled is not None}
@@ -313,8 +322,9 @@ class Verification(Artifact):
             case "latency":
                 return sample.latency_s
             case "energy":
-                away_s = max(0.0, sample.latency_s - sample.device_s)
-                return request_energy_j(option, self.waiting, device_s=sample.device_s, away_s=away_s)
+                busy_s = sample.device_s + (sample.encode_s if option.coding is not None else 0.0)
+                away_s = max(0.0, sample.latency_s - busy_s)
+                return request_energy_j(option, self.waiting, device_s=busy_s, away_s=away_s)
             case "throughput":
                 if self.flight is None or self.network_split != "server clock":
                     return None
@@ -338,6 +348,11 @@ class Verification(Artifact):
             **{role: measurement for role, measurement in baselines if measurement is not None},
             **dict(zip(numbered, self.alternatives, strict=False)),
         }
+
+
+def same_execution(one: Option, other: Option) -> bool:
+    """Whether two options are executed alike: the same layers on the device, the same codec between."""
+    return (one.device_layers, one.codec) == (other.device_layers, other.codec)
 
 
 def alternative_role(number: int) -> str:

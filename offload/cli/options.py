@@ -11,6 +11,15 @@ import typer
 from offload.errors import OffloadError, UsageError
 
 
+class TaskName(StrEnum):
+    """What the answers of labelled examples are."""
+
+    CLASSIFICATION = "classification"
+    CTC = "ctc"
+    REGRESSION = "regression"
+    DETECTION = "detection"
+
+
 class Format(StrEnum):
     """How a result is written to stdout."""
 

@@ -14,6 +14,7 @@ from offload.cli.options import (
     FormatOption,
     JsonOption,
     OutputOption,
+    TaskName,
     TlsCaOption,
     TokenOption,
     artifact_file,
@@ -58,6 +59,20 @@ def verify(
             "--emulate-slowdown", min=1, max=10_000, metavar="N", help="A device N times slower; else the plan's."
         ),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="Send labelled test examples, for the accuracy over the wire: digits-in-clutter, spoken-digits, a "
+            "folder of images or of parquet files, FILE.npz, package.module:callable.",
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Examples at most; 200 if left out.", show_default=False)
+    ] = None,
+    task: Annotated[
+        TaskName | None, typer.Option(help="What the examples' answers are; what the data have if left out.")
+    ] = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
     form: FormatOption = Format.TABLE,
@@ -65,7 +80,11 @@ def verify(
     output: OutputOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Execute a plan and put what was measured beside what was predicted; exit code 4 if they disagree."""
+    """Execute a plan and put what was measured beside what was predicted; exit code 4 if they disagree.
+
+    A plan that carries a tensor in a codec is executed with it; with --data the accuracy over the wire is measured,
+    too, beside the intact model's on the same examples and what the plan promised.
+    """
     from offload import api
     from offload.artifacts.workspace import Workspace
 
@@ -81,6 +100,9 @@ def verify(
         device_slowdown=slowdown,
         token=token,
         tls_ca=existing_file(tls_ca, "--tls-ca"),
+        data=data,
+        samples=samples,
+        task=task.value if task is not None else None,
     )
     workspace = Workspace()
     delivery = Delivery(
@@ -97,5 +119,7 @@ def verify(
 
 _REMEDY = {
     "out of tolerance": "profile both sides again on quiet machines, or accept more with --tolerance",
+    "less accurate than promised": "bench the codecs with these data and plan again: "
+    "`offload codec bench MODEL --data DATA`",
     "cannot tell": "the machine is busy or has changed since it was profiled: quiet it, profile again, plan and verify",
 }

@@ -22,6 +22,7 @@ from offload.serving.addresses import is_loopback, parse_address
 from offload.serving.builtin_models import MODELS, PING
 from offload.serving.channel import client_channel_arguments
 from offload.serving.client_errors import ServerError, server_error
+from offload.serving.decoding import PARAMETER, Coded, announcement
 from offload.serving.own_models import ServerModel
 from offload.serving.tail_request import tail_config
 from offload.serving.tensors import DATATYPE_OF_NUMPY, TensorSpec
@@ -31,7 +32,7 @@ from offload.serving.upload import MODEL_FILE
 if TYPE_CHECKING:
     from offload.runtimes.base import Array
 
-_CONFIG = '{"backend": "onnxruntime"}'
+_CONFIG = {"backend": "onnxruntime"}
 """Triton wants a config beside uploaded files; it completes this one from the model."""
 
 
@@ -80,15 +81,43 @@ class ServerClient:
         metadata = self._call(self._client.get_server_metadata)
         return ServerInfo(name=metadata.name, version=metadata.version, extensions=tuple(metadata.extensions))
 
-    def upload(self, name: str, onnx: bytes, *, timeout_s: float = 300.0) -> None:
+    def upload(
+        self, name: str, onnx: bytes, *, coded: Mapping[str, Coded] | None = None, timeout_s: float = 300.0
+    ) -> None:
         """Load a model under a name, replacing one of that name on our own server.
 
         Other servers may ignore a second upload under a known name, so names should carry the content's hash.
 
+        Args:
+            name: What it is to be called.
+            onnx: The model.
+            coded: Inputs, by name, whose payloads the server is to decode; only our own server does.
+            timeout_s: What loading may take.
+
         Raises:
-            ServerError: the server refuses the model or does not take uploads.
+            ServerError: the server refuses the model, does not take uploads, or decodes no payloads.
         """
-        self._call(self._client.load_model, name, config=_CONFIG, files={MODEL_FILE: onnx}, timeout_s=timeout_s)
+        config: dict[str, Any] = dict(_CONFIG)
+        if coded:
+            config["parameters"] = {PARAMETER: {"string_value": announcement(coded)}}
+        self._call(
+            self._client.load_model, name, config=json.dumps(config), files={MODEL_FILE: onnx}, timeout_s=timeout_s
+        )
+        if coded:
+            self._check_decodes(name, coded)
+
+    def _check_decodes(self, name: str, coded: Mapping[str, Coded]) -> None:
+        """Servers that do not know the announcement pass over it and take the tensors themselves."""
+        taken = {spec.name: (spec.datatype, spec.shape) for spec in self.metadata(name)[0]}
+        for key, one in coded.items():
+            if taken.get(key) != ("UINT8", (-1,)):
+                self.unload(name)
+                raise ServerError(
+                    f"the server at {self.address} does not decode payloads of the codec {one.codec}",
+                    hint="use `offload serve`, or a plan whose codec is raw or a trained one with packed symbols, "
+                    "which any server that runs ONNX decodes",
+                    code="",
+                )
 
     def models(self) -> tuple[ServerModel, ...]:
         """The torch models that our own server was started with; none for any other server."""

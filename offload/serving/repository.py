@@ -6,16 +6,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from offload.serving.decoding import announced_codecs, coded_inputs
 from offload.serving.own_models import OwnTail, Sources, tail_bytes
 from offload.serving.refusal import RefusalError, exhausted, invalid, not_found
 from offload.serving.served_model import OnnxModel, ServedModel
 from offload.serving.statistics import ModelCounters
 from offload.serving.tail_request import TailRequest, parse_tail_request, requested_cut
+from offload.serving.tensors import TensorSpec
 from offload.serving.upload import UploadLimits, check_declared, parse_upload, try_in_child
+
+if TYPE_CHECKING:
+    from offload.codecs.base import Codec
 
 VERSION = "1"
 """The one version every model has."""
@@ -28,7 +34,14 @@ class Entry:
     name: str
     model: ServedModel
     size_bytes: int = 0
+    codecs: Mapping[str, Codec] = field(default_factory=dict)
+    """How inputs that arrive coded are decoded, by name."""
     counters: ModelCounters = field(default_factory=ModelCounters)
+
+    @cached_property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What a request must bring."""
+        return coded_inputs(self.model.inputs, self.codecs)
 
 
 class Repository:
@@ -114,9 +127,11 @@ class Repository:
             with self._machine:
                 try_in_child(upload, self._limits, threads=self._threads)
                 model = OnnxModel(upload.onnx, threads=self._threads)
+            codecs = announced_codecs(upload.config, upload.name, model.inputs)
+            entry = Entry(name=upload.name, model=model, size_bytes=model.size_bytes, codecs=codecs)
             if upload.config is not None:
-                check_declared(upload.config, upload.name, model.inputs, model.outputs)
-            self._keep(Entry(name=upload.name, model=model, size_bytes=model.size_bytes))
+                check_declared(upload.config, upload.name, entry.inputs, model.outputs)
+            self._keep(entry)
 
     def _load_tail(self, request: TailRequest) -> None:
         source = self._sources.find(request.model_hash)

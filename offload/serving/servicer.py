@@ -6,18 +6,22 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from offload.progress import Progress
+from offload.serving.decoding import decode_payloads
 from offload.serving.own_models import OwnTail
 from offload.serving.refusal import RefusalError, invalid
 from offload.serving.repository import VERSION, Entry, Repository
 from offload.serving.statistics import RequestTimes
 from offload.serving.tensors import TensorSpec, decode_inputs, encode_outputs
+
+if TYPE_CHECKING:
+    from offload.runtimes.base import Array
 
 EXTENSIONS = ("model_repository", "model_configuration", "statistics", "parameters")
 _CANCEL_POLL_S = 0.1
@@ -91,7 +95,7 @@ class InferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type:
         """Inputs and outputs."""
         entry = self._repository.get(request.name, request.version)
         response = service_pb2.ModelMetadataResponse(name=entry.name, versions=[VERSION], platform=entry.model.platform)
-        for specs, tensors in ((entry.model.inputs, response.inputs), (entry.model.outputs, response.outputs)):
+        for specs, tensors in ((entry.inputs, response.inputs), (entry.model.outputs, response.outputs)):
             for spec in specs:
                 tensors.add(name=spec.name, datatype=spec.datatype, shape=spec.shape)
         return response
@@ -109,7 +113,7 @@ class InferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type:
         kind = kinds.KIND_MODEL if config.platform == OwnTail.platform else kinds.KIND_CPU
         config.version_policy.latest.num_versions = 1
         config.instance_group.add(name=entry.name, kind=kind, count=1)
-        for spec in entry.model.inputs:
+        for spec in entry.inputs:
             config.input.add(name=spec.name, data_type=_config_type(spec), dims=spec.shape, optional=spec.optional)
         for spec in entry.model.outputs:
             config.output.add(name=spec.name, data_type=_config_type(spec), dims=spec.shape)
@@ -169,6 +173,7 @@ class InferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type:
             "offload_compute_input_ns": times.compute_input_ns,
             "offload_compute_infer_ns": times.compute_infer_ns,
             "offload_compute_output_ns": times.compute_output_ns,
+            "offload_decode_ns": times.decode_ns,
         }
         for key, value in stamps.items():
             response.parameters[key].int64_param = value
@@ -177,7 +182,7 @@ class InferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type:
     def _infer(
         self, entry: Entry, request: Any, times: RequestTimes, received_ns: int, cancelled: threading.Event
     ) -> Any:
-        inputs = decode_inputs(request, entry.model.inputs, entry.name)
+        inputs: Mapping[str, Array] = decode_inputs(request, entry.inputs, entry.name)
         names = _requested_outputs(request, entry)
         decoded_ns = time.perf_counter_ns()
         times.compute_input_ns = decoded_ns - received_ns
@@ -186,12 +191,16 @@ class InferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type:
         started_ns = time.perf_counter_ns()
         times.queue_ns = started_ns - decoded_ns
         try:
+            inputs = decode_payloads(inputs, entry.codecs)
+            ready_ns = time.perf_counter_ns()
             outputs = entry.model.infer(inputs, cancelled)
         finally:
             if entry.model.exclusive:
                 self._machine.release()
         inferred_ns = time.perf_counter_ns()
-        times.compute_infer_ns = inferred_ns - started_ns
+        times.decode_ns = ready_ns - started_ns
+        times.compute_input_ns += times.decode_ns
+        times.compute_infer_ns = inferred_ns - ready_ns
         response = service_pb2.ModelInferResponse(model_name=entry.name, model_version=VERSION, id=request.id)
         encode_outputs(response, outputs, names)
         times.compute_output_ns = time.perf_counter_ns() - inferred_ns

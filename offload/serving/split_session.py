@@ -6,7 +6,10 @@ import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from offload.artifacts.verification import RequestSample
 from offload.graph.cuts import Cut
@@ -22,11 +25,36 @@ if TYPE_CHECKING:
 _NO_SERVER = dict.fromkeys(
     (
         *("encode_s", "uplink_s", "queue_s", "decode_s", "server_s", "downlink_s"),
-        *("compute_input_s", "compute_output_s", "receive_s"),
+        *("compute_input_s", "compute_output_s", "receive_s", "payload_decode_s"),
     ),
     0.0,
 )
 _MOST_REPEATS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How the one tensor that crosses is sent, when not as it is."""
+
+    tensor: str
+    """Its name."""
+    codec: Codec
+    """Encodes it."""
+    input: str
+    """The server's input that takes the payload."""
+    decoder_s: float = 0.0
+    """How long decoding takes within what the server computes, where its model decodes by itself; measured apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _DeviceSide:
+    """What the device's side of one request gave."""
+
+    produced: dict[str, Array]
+    payload: bytes | None
+    """None when the tensors cross as they are."""
+    device_s: float
+    encode_s: float
 
 
 def request_times(result: InferResult, offset: ClockOffset) -> dict[str, float]:
@@ -52,6 +80,7 @@ def request_times(result: InferResult, offset: ClockOffset) -> dict[str, float]:
         "compute_input_s": server.compute_input_ns / 1e9,
         "compute_output_s": output_s,
         "receive_s": result.decode_s,
+        "payload_decode_s": server.decode_ns / 1e9,
     }
 
 
@@ -64,11 +93,13 @@ class SplitSession:
         client: The connection; may be None only without a tail.
         cut: What crosses and what comes back.
         outputs: The model's outputs.
-        codec: How the tensors cross.
-        slowdown: An emulated slower or loaded device, 1 or more: its side is executed as many times, at most four,
-            each after a rest as a request finds it, and the median counts so many times. Repeating without rests would
-            not do: a run right after another is some percent faster, and what a rest costs is not the same every time.
-        server_load: An emulated load of the server, 1 or more: what it computes counts so many times.
+        encoding: How the crossing tensor is coded; None sends the tensors as they are.
+        slowdown: An emulated slower or loaded device, 1 or more: its side, encoding included, is executed as many
+            times, at most four, each after a rest as a request finds it, and the medians of both count so many times.
+            Repeating without rests would not do: a run right after another is some percent faster, and what a rest
+            costs is not the same every time.
+        server_load: An emulated load of the server, 1 or more: what it computes, decoding of payloads included, counts
+            so many times.
         offset: The server's clock; None where it does not tell its times, then `downlink_s` divides the network.
         downlink_s: The predicted way back, used only without `offset`.
     """
@@ -81,14 +112,14 @@ class SplitSession:
         client: ServerClient | None,
         cut: Cut,
         outputs: Sequence[str],
-        codec: Codec,
+        encoding: Encoding | None = None,
         slowdown: float = 1.0,
         server_load: float = 1.0,
         offset: ClockOffset | None = None,
         downlink_s: float = 0.0,
     ) -> None:
         self._head, self._tail, self._client, self._cut = head, tail, client, cut
-        self._outputs, self._codec = tuple(outputs), codec
+        self._outputs, self._encoding = tuple(outputs), encoding
         self._slowdown, self._server_load = slowdown, server_load
         self._offset, self._downlink_s = offset, downlink_s
 
@@ -103,46 +134,81 @@ class SplitSession:
             OffloadError: a side failed; the message says which.
         """
         waited_before_s = waited_s()
-        produced, device_s = self._run_head(feeds, self._slowdown if slowed else 1.0)
-        known = {**feeds, **produced}
-        computed = time.perf_counter()
+        here = self._run_device(feeds, self._slowdown if slowed else 1.0)
+        known = {**feeds, **here.produced}
         times: dict[str, Any] = dict(_NO_SERVER)
-        latency_s = device_s
+        latency_s = here.device_s
         if self._tail is not None and self._client is not None:
-            sent = {name: self._codec.encode(known[name]) for name in self._cut.crossing}
-            encoded = time.perf_counter()
+            sent = self._sent(known, here.payload)
             before = None if self._offset is not None else self._client.statistics(self._tail)
             result = self._client.infer(self._tail, sent)
             known.update({name: result.outputs[name] for name in self._cut.returning})
             times = self._request_times(result, before)
-            times["encode_s"] += encoded - computed
-            loaded_s = (self._server_load - 1) * times["server_s"] if slowed else 0.0
-            times["server_s"] += loaded_s
-            latency_s = device_s + (encoded - computed) + result.total_s + loaded_s
+            times["encode_s"] += here.encode_s
+            loaded_s = self._load(times) if slowed else 0.0
+            latency_s = here.device_s + here.encode_s + result.total_s + loaded_s
         outputs = {name: known[name] for name in self._outputs}
         waiting_s = max(0.0, waited_s() - waited_before_s)
-        return outputs, RequestSample(device_s=device_s, **times, latency_s=latency_s, waited_s=waiting_s)
+        payload_bytes = None if here.payload is None else len(here.payload)
+        return outputs, RequestSample(
+            device_s=here.device_s, **times, latency_s=latency_s, waited_s=waiting_s, payload_bytes=payload_bytes
+        )
 
     @property
     def repeats(self) -> int:
         """How many times a request executes the device's side."""
-        return min(math.ceil(self._slowdown), _MOST_REPEATS) if self._head is not None else 1
+        works = self._head is not None or self._encoding is not None
+        return min(math.ceil(self._slowdown), _MOST_REPEATS) if works else 1
 
-    def _run_head(self, feeds: Mapping[str, Array], slowdown: float) -> tuple[dict[str, Array], float]:
-        if self._head is None:
-            return {}, 0.0
-        session, inputs = self._head
-        needed = {name: feeds[name] for name in inputs}
-        took_s = []
+    def _run_device(self, feeds: Mapping[str, Array], slowdown: float) -> _DeviceSide:
+        produced: dict[str, Array] = {}
+        payload = None
+        device_s, encode_s = [0.0], [0.0]
         for number in range(self.repeats if slowdown > 1 else 1):
             if number:
                 time.sleep(PAUSE_S)
-            started = time.perf_counter()
-            produced = session.run(needed)
-            took_s.append(time.perf_counter() - started)
-        return produced, slowdown * statistics.median(took_s)
+            if self._head is not None:
+                session, inputs = self._head
+                needed = {name: feeds[name] for name in inputs}
+                started = time.perf_counter()
+                produced = session.run(needed)
+                device_s[number:] = [time.perf_counter() - started]
+            if self._encoding is not None:
+                array = {**feeds, **produced}[self._encoding.tensor]
+                started = time.perf_counter()
+                payload = self._encoding.codec.encode(array)
+                encode_s[number:] = [time.perf_counter() - started]
+        return _DeviceSide(
+            produced=produced,
+            payload=payload,
+            device_s=slowdown * statistics.median(device_s),
+            encode_s=slowdown * statistics.median(encode_s),
+        )
+
+    def _sent(self, known: Mapping[str, Array], payload: bytes | None) -> dict[str, Array]:
+        if self._encoding is None or payload is None:
+            return {name: known[name] for name in self._cut.crossing}
+        return {self._encoding.input: np.frombuffer(payload, np.uint8)}
+
+    def _load(self, times: dict[str, float]) -> float:
+        """Make what the server computed as slow as its emulated load does; the seconds that this adds."""
+        computing_s = (self._server_load - 1) * times["server_s"]
+        decoding_s = (self._server_load - 1) * times["payload_decode_s"]
+        times["server_s"] += computing_s
+        times["decode_s"] += decoding_s
+        times["payload_decode_s"] += decoding_s
+        return computing_s + decoding_s
 
     def _request_times(self, result: InferResult, before: ModelCounts | None) -> dict[str, float]:
+        times = self._told_times(result, before)
+        if self._encoding is not None and self._encoding.decoder_s:
+            decoder_s = min(self._encoding.decoder_s, times["server_s"])
+            times["server_s"] -= decoder_s
+            times["decode_s"] += decoder_s
+            times["payload_decode_s"] += decoder_s
+        return times
+
+    def _told_times(self, result: InferResult, before: ModelCounts | None) -> dict[str, float]:
         if self._offset is not None:
             return request_times(result, self._offset)
         if before is None or self._client is None or self._tail is None:
@@ -164,4 +230,5 @@ class SplitSession:
             "compute_input_s": decode_s,
             "compute_output_s": output_s,
             "receive_s": result.decode_s,
+            "payload_decode_s": 0.0,
         }

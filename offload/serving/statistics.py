@@ -16,6 +16,8 @@ class RequestTimes:
     compute_input_ns: int = 0
     compute_infer_ns: int = 0
     compute_output_ns: int = 0
+    decode_ns: int = 0
+    """Of `compute_input_ns`: decoding payloads."""
 
 
 class ModelCounters:

@@ -20,14 +20,18 @@ class ServerTimes:
     compute_input_ns: int
     compute_infer_ns: int
     compute_output_ns: int
+    decode_ns: int = 0
+    """Of `compute_input_ns`: decoding payloads; 0 from a server of a version that decodes none."""
 
     @classmethod
     def of_response(cls, response: Any) -> Self | None:
         """From a `ModelInferResponse`; None when the server does not tell."""
-        keys = cls.__dataclass_fields__
-        if not all(f"offload_{key}" in response.parameters for key in keys):
-            return None
-        return cls(**{key: response.parameters[f"offload_{key}"].int64_param for key in keys})
+        told = {
+            key: response.parameters[f"offload_{key}"].int64_param
+            for key in cls.__dataclass_fields__
+            if f"offload_{key}" in response.parameters
+        }
+        return cls(**told) if {*told, "decode_ns"} == set(cls.__dataclass_fields__) else None
 
     @property
     def total_s(self) -> float:

@@ -11,13 +11,16 @@ from typing import Any
 
 from offload.errors import OffloadError
 from offload.serving.child_process import ChildError, ChildProcess
+from offload.serving.decoding import PARAMETER
 from offload.serving.refusal import RefusalError, exhausted, invalid
 from offload.serving.tensors import TensorSpec
 
 MODEL_FILE = "file:1/model.onnx"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _MAX_CONFIG_CHARACTERS = 2**20
-_UNDERSTOOD_CONFIG = frozenset({"name", "platform", "backend", "input", "output", "default_model_filename"})
+_UNDERSTOOD_CONFIG = frozenset(
+    {"name", "platform", "backend", "input", "output", "default_model_filename", "parameters"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,9 @@ def _parse_config(text: str, name: str) -> Any:
     unsupported = [field.name for field, _ in config.ListFields() if field.name not in _UNDERSTOOD_CONFIG]
     if unsupported:
         raise invalid(f"failed to load '{name}': config field {unsupported[0]} is not supported by this server")
+    foreign = next((key for key in config.parameters if key != PARAMETER), None)
+    if foreign is not None:
+        raise invalid(f"failed to load '{name}': config parameter {foreign!r} is not understood, only {PARAMETER}")
     given = {
         "name": (config.name, name),
         "backend": (config.backend, "onnxruntime"),

@@ -16,7 +16,7 @@ def waiting_of(plan: Plan) -> Waiting | None:
     charged = [
         (option.breakdown.idle_j.value, _away_s(option) - up * option.uplink_bytes - down * option.downlink_bytes)
         for option in (plan.server_only, plan.chosen, *plan.alternatives)
-        if option.breakdown.idle_j is not None
+        if option.breakdown.idle_j is not None and option.coding is None  # an encoder computes meanwhile
     ]
     joules, seconds = max(charged, key=lambda pair: pair[1], default=(0.0, 0.0))
     if joules <= 0 or seconds <= 0:

@@ -37,9 +37,9 @@ from offload.serving.server import ServeSettings
 from offload.serving.split_session import SplitSession
 from offload.serving.timing import InferResult
 from offload.serving.upload import UploadLimits
-from offload.verification import execute
+from offload.verification import deployment, execute
 from offload.verification import verify as verification
-from offload.verification.execute import Deployed
+from offload.verification.deployment import Deployed
 from offload.verification.rounds import Contender
 from offload.verification.verify import verdict_of
 from tests.serving_models import floats, model_bytes
@@ -188,7 +188,7 @@ def test_the_loads_that_a_plan_is_for_are_emulated(
             sessions.append(arguments)
             super().__init__(**arguments)
 
-    monkeypatch.setattr(execute, "SplitSession", Noted)
+    monkeypatch.setattr(deployment, "SplitSession", Noted)
     plan = Plan.load(plan_file)
     busy = workspace.save(
         plan.model_copy(
@@ -450,7 +450,6 @@ def test_a_model_with_an_output_of_its_head(tmp_path: Path) -> None:
     model = load_model(str(path))
     cut = make_cut(model.graph, {0})
     assert "send 1 tensor, 16 B" in describe(model.graph, cut)
-    from offload.codecs.raw import Raw
     from offload.runtimes.onnxruntime import OnnxRuntime
 
     segments = model.divide(cut)
@@ -460,7 +459,7 @@ def test_a_model_with_an_output_of_its_head(tmp_path: Path) -> None:
         client.upload("late", segments.tail.onnx)
         session = SplitSession(
             head=(OnnxRuntime().load(segments.head, threads=1), segments.head.inputs),
-            tail="late", client=client, cut=cut, outputs=model.graph.outputs, codec=Raw(), offset=client.clock_offset(),
+            tail="late", client=client, cut=cut, outputs=model.graph.outputs, offset=client.clock_offset(),
         )  # fmt: skip
         x = np.array([[-1, 2, -3, 4]], np.float32)
         outputs, _ = session.run({"x": x})

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from offload.artifacts.breakdown import TIME_FIELDS
-from offload.codecs.raw import Raw
 from offload.graph.cuts import make_cut
 from offload.serving import split_session
 from offload.serving.client import ServerClient
@@ -52,7 +51,6 @@ def test_a_slower_devices_time_is_the_median_run_so_many_times_over(
         client=None,
         cut=make_cut(graph, range(len(graph.layers))),
         outputs=graph.outputs,
-        codec=None,  # type: ignore[arg-type]
         slowdown=slowdown,
     )
     _, sample = session.run({name: np.zeros(1) for name in graph.inputs})
@@ -92,7 +90,6 @@ def test_what_a_loaded_server_computes_counts_so_many_times_and_nothing_else_doe
         client=cast(ServerClient, Client()),
         cut=make_cut(graph, ()),
         outputs=graph.outputs,
-        codec=Raw(),
         server_load=load,
         offset=ClockOffset(offset_ns=100 * MS, uncertainty_ns=0),
     )

@@ -11,8 +11,9 @@ from offload.artifacts.link import Link
 from offload.artifacts.verification import Drift, LeftOut, Verification
 from offload.errors import OffloadError
 from offload.reports.render import render
+from offload.verification.endpoint import plan_link
 from offload.verification.execute import output_error
-from offload.verification.verify import options_by_role, plan_link, ruled_out, verdict_of
+from offload.verification.verify import options_by_role, ruled_out, verdict_of
 from tests import synthetic
 
 STILL = Drift(profiled_s=0.002, now_s=(0.002, 0.002, 0.0021))

@@ -1,0 +1,77 @@
+"""How the one tensor of a coded option crosses: its encoder here, and the model that the server is given for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offload.artifacts.plan import Option
+from offload.codecs.catalogue import make_codec
+from offload.errors import OffloadError
+from offload.graph.cuts import Cut
+from offload.models.loaded import LoadedModel
+from offload.models.segments import OnnxSegment, Segment
+from offload.runtimes.base import Runtime
+from offload.serving.decoding import Coded
+
+if TYPE_CHECKING:
+    from offload.codecs.base import Codec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """A coded tensor on both sides of a cut."""
+
+    codec: Codec
+    """Encodes on the device; decodes here only to tell what is right."""
+    tail: OnnxSegment
+    """What the server runs on the payload, or on what it decodes the payload to."""
+    input: str
+    """The input of the tail that takes the payload."""
+    coded: Mapping[str, Coded] = field(default_factory=dict)
+    """What the server is to decode before it runs the tail; empty where the tail decodes by itself."""
+    decoder: OnnxSegment | None = None
+    """The part of the tail that decodes; None where there is none."""
+    shape: tuple[int, ...] = (-1,)
+    """What the server says that the input takes."""
+
+
+def crossing_of(
+    option: Option, *, model: LoadedModel, cut: Cut, tail: Segment | None, codecs: Path, runtime: Runtime, threads: int
+) -> Crossing | None:
+    """How an option's tensor is coded; None when tensors cross as they are.
+
+    Args:
+        option: What is executed.
+        model: The whole.
+        cut: The option's cut.
+        tail: The server's side of it.
+        codecs: Folder of trained codecs.
+        runtime: What runs a trained codec's encoder.
+        threads: Threads of the encoder.
+
+    Raises:
+        OffloadError: the codec is not here, damaged, or not for this model and tensor.
+    """
+    if option.codec == "raw":
+        return None
+    if not isinstance(tail, OnnxSegment):
+        raise OffloadError(
+            f"the codec {option.codec} cannot be executed: codecs carry tensors of ONNX models that the server has a "
+            "part of",
+            hint="profile with --runtime onnxruntime and plan again",
+        )
+    if len(cut.crossing) != 1:
+        raise OffloadError(
+            f"the plan is damaged: the codec {option.codec} carries one tensor, {len(cut.crossing)} cross",
+            hint="make the plan again with `offload plan --planner deepcod`",
+        )
+    tensor = model.graph.tensor_by_name[cut.crossing[0]]
+    if "@" in option.codec:
+        raise OffloadError(f"the codec {option.codec} is not there")
+    codec = make_codec(option.codec, tensor)
+    return Crossing(
+        codec=codec, tail=tail, input=tensor.name, coded={tensor.name: Coded(codec=codec.text, tensor=tensor)}
+    )
