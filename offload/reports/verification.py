@@ -21,6 +21,7 @@ from offload.reports.document import (
 from offload.reports.perf_analyzer import perf_analyzer_record
 from offload.reports.plan import FIELD_WORDS
 from offload.reports.regret import NAMES, regret_section, target_section
+from offload.reports.wire import wire_record, wire_sections
 
 _MUCH_WAITING = 0.02
 _JOINED: tuple[tuple[str, str, Target], ...] = (("energy", "J", "energy"), ("period", "s", "throughput"))
@@ -38,6 +39,7 @@ def verification_report(verification: Verification) -> Report:
             columns=("", "predicted", "95 % interval", "measured", "95 % interval", "error"),
             rows=tuple(_row(words, field, chosen) for field, words in FIELD_WORDS.items()),
         ),
+        *wire_sections(verification),
         regret_section(verification),
         _options(verification),
         *target_section(verification),
@@ -186,6 +188,7 @@ def _record(role: str, measurement: Measurement, verification: Verification) -> 
         "requests": len(measurement.samples),
         "stable": int(measurement.stable),
         "left_out_because": None,
+        **wire_record(measurement),
     }
     for field in FIELD_WORDS:
         predicted: Estimate = getattr(measurement.option.breakdown, field)
