@@ -86,5 +86,6 @@ def _interpolated(means: Floats, axis: int, length: int, factor: int) -> Floats:
     left = np.minimum(position.astype(np.int64), max(len(centres) - 2, 0))
     right = np.minimum(left + 1, len(centres) - 1)
     weight = (position - left).astype(np.float32).reshape([-1 if other == axis else 1 for other in range(means.ndim)])
-    between: Floats = np.take(means, left, axis) * (1 - weight) + np.take(means, right, axis) * weight
+    before = np.take(means, left, axis)
+    between: Floats = before + (np.take(means, right, axis) - before) * weight
     return between

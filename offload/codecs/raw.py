@@ -40,6 +40,8 @@ class RawCodec:
     def __init__(self, tensor: Tensor) -> None:
         if tensor.dtype not in DTYPE_BYTES or tensor.dtype == "bfloat16":
             raise OffloadError(f"codec raw cannot take {tensor.dtype}")
+        if any(length < 1 for length in tensor.shape):
+            raise OffloadError(f"codec raw takes tensors of fixed shape, not {tensor.shape}")
         self.tensor = tensor
         self.max_bytes = math.prod(tensor.shape) * DTYPE_BYTES[tensor.dtype]
 

@@ -186,19 +186,19 @@ def range_encode(runs: Sequence[tuple[NDArray[np.int32], object]]) -> bytes:
     encoder = constriction.stream.queue.RangeEncoder()
     for symbols, model in runs:
         encoder.encode(symbols, model)
-    words = encoder.get_compressed()
+    words = bytes(encoder.get_compressed().astype(">u4").tobytes())
     _, (lower, width) = encoder.pos()
-    if len(words):
-        # Any number from the last word on that is still inside the interval will do: the one that ends in most zeros,
-        # as the decoder reads zeros past the end.
-        last = int(words[-1])
-        spare = (width - (((last << 32) - lower) % 2**64)) >> 32
-        for dropped in (24, 16, 8):
-            rounded = -(-last >> dropped) << dropped
-            if rounded < 2**32 and rounded - last < spare:
-                words[-1] = rounded
+    tail = int.from_bytes(words[-2 * _WORD :], "big")
+    if tail % 2**32:
+        # Any number from this on that is still inside the interval will do: the one that ends in most zeros, as the
+        # decoder reads zeros past the end.
+        beyond = width - ((tail << 32) - lower) % 2**64
+        for dropped in (32, 24, 16, 8):
+            rounded = -(-tail >> dropped) << dropped
+            if rounded >> 8 * len(words[-2 * _WORD :]) == 0 and (rounded - tail) << 32 < beyond:
+                words = words[: -2 * _WORD] + rounded.to_bytes(len(words[-2 * _WORD :]), "big")
                 break
-    return bytes(words.astype(">u4").tobytes()).rstrip(b"\0")
+    return words.rstrip(b"\0")
 
 
 def range_decode(body: bytes, runs: Sequence[tuple[int, object]]) -> list[NDArray[np.int32]]:
