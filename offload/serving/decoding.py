@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 PARAMETER = "offload_decode"
 _KEYS = frozenset({"codec", "shape", "dtype", "tables"})
-_MOST_FREQUENCIES = 2**19
-"""Numbers in all tables of one input: 2048 channels of 256 symbols."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +55,8 @@ def announcement(inputs: Mapping[str, Coded]) -> str:
 
 def announced_codecs(config: Any, name: str, inputs: Sequence[TensorSpec]) -> dict[str, Codec]:
     """The codecs of an upload's coded inputs, by name; none where nothing is announced.
+
+    How much it can hold is limited with the whole config's length.
 
     Args:
         config: The upload's `ModelConfig`, None when none was sent.
@@ -96,8 +96,6 @@ def _codec(fields: object, spec: TensorSpec, problem: str) -> Codec:
         raise invalid(f"{problem}has a shape that is not fixed: {list(spec.shape)}")
     if not isinstance(tables, list) or any(not isinstance(table, list) for table in tables):
         raise invalid(f"{problem}has tables that are not lists of numbers")
-    if sum(map(len, tables)) > _MOST_FREQUENCIES or len(tables) > _MOST_FREQUENCIES:
-        raise invalid(f"{problem}has tables of more than {_MOST_FREQUENCIES} numbers")
     if any(type(number) is not int for table in tables for number in table):
         raise invalid(f"{problem}has tables that are not lists of whole numbers")
     try:
