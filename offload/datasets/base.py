@@ -29,11 +29,17 @@ class PixelScale:
 class Dataset(Protocol):
     """One split of a data set."""
 
-    name: str
-    """As the user named it."""
-    task: Task
-    pixels: PixelScale | None
-    """How its images were scaled; None where the inputs are no images."""
+    @property
+    def name(self) -> str:
+        """As the user named it."""
+
+    @property
+    def task(self) -> Task:
+        """What its answers are."""
+
+    @property
+    def pixels(self) -> PixelScale | None:
+        """How its images were scaled; None where the inputs are no images."""
 
     def __len__(self) -> int:
         """How many examples."""
