@@ -48,13 +48,13 @@ class Interpolate(HeadedCodec):
 
     def encode_body(self, array: Array) -> bytes:
         """The quantised means."""
-        means = np.asarray(array, np.float64)
+        means = np.asarray(array, np.float32)
         for axis in self._axes:
             starts = np.arange(0, array.shape[axis], self._factor)
-            lengths = np.diff(np.append(starts, array.shape[axis]))
+            lengths = np.diff(np.append(starts, array.shape[axis])).astype(np.float32)
             shape = [-1 if other == axis else 1 for other in range(array.ndim)]
-            means = np.add.reduceat(means, starts, axis=axis) / lengths.reshape(shape)
-        return quantise(means.astype(np.float32), self._bits, self.text)
+            means = np.asarray(np.add.reduceat(means, starts, axis=axis) / lengths.reshape(shape), np.float32)
+        return quantise(means, self._bits, self.text)
 
     def decode_body(self, body: bytes) -> Array:
         """The interpolated values."""

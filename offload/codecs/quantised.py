@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LARGEST = 1e30
 """Larger values would overflow on the way, sums of them included."""
+_SMALLEST_STEP = 1e-36
+"""Channels with less between their ends are constant: one over the step has to be a float32."""
 FEWEST = 16
 """Values that a channel must have for a scale of its own."""
 _SCALE = 8
@@ -82,14 +84,15 @@ def quantise(array: Floats, bits: int, text: str) -> bytes:
     Raises:
         OffloadError: a value is not finite, or larger than LARGEST.
     """
-    rows = to_channels(array).astype(np.float64)
-    if not (np.abs(rows) <= LARGEST).all():
+    rows = to_channels(array)
+    smallest, largest = rows.min(axis=1), rows.max(axis=1)
+    if not (np.abs([smallest, largest]) <= LARGEST).all():
         raise OffloadError(f"codec {text} takes finite values up to {LARGEST:g}")
-    smallest = rows.min(axis=1).astype(np.float32)
-    step = ((rows.max(axis=1) - smallest) / (2**bits - 1)).astype(np.float32)
-    symbols = np.rint((rows - smallest[:, None]) / np.where(step > 0, step, 1)[:, None])
-    packed = pack(np.clip(symbols, 0, 2**bits - 1).astype(np.uint8), bits)
-    return bytes(np.stack([smallest, step]).astype("<f4").tobytes()) + packed
+    step = (largest - smallest) / np.float32(2**bits - 1)
+    step[step < _SMALLEST_STEP] = 0
+    steps = np.divide(1, step, where=step > 0, out=np.zeros_like(step))
+    symbols = ((rows - smallest[:, None]) * steps[:, None] + np.float32(0.5)).astype(np.uint8)
+    return bytes(np.stack([smallest, step]).astype("<f4").tobytes()) + pack(symbols, bits)
 
 
 def dequantise(body: bytes, shape: tuple[int, ...], bits: int) -> Floats:
@@ -103,8 +106,7 @@ def dequantise(body: bytes, shape: tuple[int, ...], bits: int) -> Floats:
     if len(body) != quantised_bytes(shape, bits):
         raise PayloadError(f"{len(body)} bytes of scales and symbols instead of {quantised_bytes(shape, bits)}")
     smallest, step = np.frombuffer(body[: _SCALE * channels], "<f4").astype(np.float32).reshape(2, channels)
-    ends = smallest.astype(np.float64) + step.astype(np.float64) * (2**bits - 1)
-    if not ((np.abs(smallest) <= LARGEST) & (step >= 0) & (np.abs(ends) <= 1.1 * LARGEST)).all():
+    if not ((np.abs(smallest) <= LARGEST) & (step >= 0) & (step <= LARGEST)).all():
         raise PayloadError("damaged payload: a scale that no values have")
     symbols = unpack(body[_SCALE * channels :], math.prod(shape), bits).reshape(channels, -1)
     return from_channels(symbols.astype(np.float32) * step[:, None] + smallest[:, None], shape)

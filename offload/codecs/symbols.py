@@ -118,6 +118,11 @@ def symbol_codec(manifest: TrainedCodec) -> Codec:
 
 def pack(symbols: NDArray[np.uint8], bits: int) -> bytes:
     """The lowest bits of each symbol, one symbol after the other, most significant bit first, zeros at the end."""
+    if bits == 8:
+        return symbols.tobytes()
+    if bits == 4 and symbols.size % 2 == 0:
+        pairs = symbols.reshape(-1, 2)
+        return (pairs[:, 0] << 4 | pairs[:, 1]).tobytes()
     return np.packbits(np.unpackbits(symbols.reshape(-1, 1), axis=1)[:, 8 - bits :].ravel()).tobytes()
 
 
@@ -129,7 +134,12 @@ def unpack(body: bytes, count: int, bits: int) -> NDArray[np.uint8]:
     """
     if len(body) != packed_bytes(count, bits):
         raise PayloadError(f"{len(body)} bytes of symbols instead of {packed_bytes(count, bits)}")
-    found = np.unpackbits(np.frombuffer(body, np.uint8))
+    packed = np.frombuffer(body, np.uint8)
+    if bits == 8:
+        return packed.copy()
+    if bits == 4 and count % 2 == 0:
+        return np.stack([packed >> 4, packed & 15], axis=1).ravel()
+    found = np.unpackbits(packed)
     if found[count * bits :].any():
         raise PayloadError("damaged payload: symbols end in zeros")
     padded = np.zeros((count, 8), np.uint8)

@@ -118,6 +118,7 @@ def test_what_crosses_becomes_a_tensor_of_the_same_shape_and_type(case: tuple[Co
     decoded = codec.decode(payload)
     assert (decoded.shape, decoded.dtype) == (array.shape, array.dtype)
     assert decoded.flags.c_contiguous
+    assert decoded.flags.writeable
     assert np.isfinite(decoded).all()
     assert codec.lossless == (codec.text in LOSSLESS)
     if codec.lossless:
