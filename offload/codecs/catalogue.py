@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from offload.codecs.base import Codec, HeadedCodec
-from offload.codecs.raw import Raw, RawCodec
+from offload.codecs.raw import Raw
 from offload.codecs.text import CodecText, parse
 from offload.errors import OffloadError
 
@@ -15,42 +15,39 @@ if TYPE_CHECKING:
     from offload.graph.model_graph import Tensor
 
 Tables = Sequence[Sequence[int]]
-Builder = Callable[[CodecText, "Tensor", Tables], HeadedCodec | RawCodec]
-
-CODECS: dict[str, Any] = {Raw.name: Raw()}
-"""The identity, as the wire of tensors knows it."""
+Builder = Callable[[CodecText, "Tensor", Tables], HeadedCodec | Raw]
 
 
-def _raw(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | RawCodec:
-    return RawCodec(tensor)
+def _raw(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | Raw:
+    return Raw(tensor)
 
 
-def _zstd(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | RawCodec:
+def _zstd(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | Raw:
     from offload.codecs.zstd import Zstd
 
-    return Zstd(text.text, RawCodec(tensor))
+    return Zstd(text.text, Raw(tensor))
 
 
-def _packed(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | RawCodec:
+def _packed(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | Raw:
     from offload.codecs.symbols import Packed
 
     return Packed(text.text, tensor, text.integer("levels", None, 2, 256))
 
 
-def _range(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | RawCodec:
+def _range(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | Raw:
     from offload.codecs.symbols import RangeCoded
 
     return RangeCoded(text.text, tensor, text.integer("levels", None, 2, 256), tables)
 
 
-def _fp16(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | RawCodec:
+def _fp16(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | Raw:
     from offload.codecs.half import Half
 
     return Half(text.text, tensor)
 
 
 def _quantised(name: Literal["int8", "int4"], bits: int) -> Builder:
-    def build(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | RawCodec:
+    def build(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | Raw:
         from offload.codecs.quantised import Quantised
 
         return Quantised(name, text.text, tensor, bits)
@@ -64,14 +61,14 @@ def _pixel_scale(text: CodecText) -> PixelScale:
     return PixelScale(mean=text.numbers("mean", "0", -1e3, 1e3), std=text.numbers("std", "1", 1e-3, 1e3))
 
 
-def _uint8(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | RawCodec:
+def _uint8(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | Raw:
     from offload.codecs.pixels import Pixels
 
     return Pixels(text.text, tensor, _pixel_scale(text))
 
 
 def _image(image_format: Literal["jpeg", "webp", "avif"]) -> Builder:
-    def build(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | RawCodec:
+    def build(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | Raw:
         from offload.codecs.image import ImageFile
 
         return ImageFile(image_format, text.text, tensor, text.integer("quality", None, 1, 100), _pixel_scale(text))
@@ -79,14 +76,14 @@ def _image(image_format: Literal["jpeg", "webp", "avif"]) -> Builder:
     return build
 
 
-def _interpolate(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | RawCodec:
+def _interpolate(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | Raw:
     from offload.codecs.interpolate import Interpolate
 
     return Interpolate(text.text, tensor, text.integer("factor", None, 2, 64), text.integer("bits", 8, 1, 8))
 
 
 def _compressed_sensing(basis: Literal["dct", "wavelet"]) -> Builder:
-    def build(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | RawCodec:
+    def build(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | Raw:
         from offload.codecs.compressed_sensing import CompressedSensing
 
         ratio = text.number("ratio", None, 0.001, 1)
@@ -96,7 +93,7 @@ def _compressed_sensing(basis: Literal["dct", "wavelet"]) -> Builder:
     return build
 
 
-def _lossy(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | RawCodec:
+def _lossy(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | Raw:
     from offload.codecs.lossy import Lossy
 
     return Lossy(text.text, tensor, text.integer("bits", None, 1, 8), text.number("clip", 0.001, 0, 0.25))

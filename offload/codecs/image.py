@@ -47,7 +47,7 @@ class ImageFile(HeadedCodec):
         self._scale = scale
         _, _, height, width = tensor.shape
         # A coefficient of JPEG has a code of 16 bits at most and 11 of its own, all of them escaped if they are ones:
-        # 54 bits. The others stay below. Blocks are 16 pixels a side; the rest is tables and headers.
+        # 54 bits. What the others make of noise is far below. Blocks are 16 pixels a side, the rest is headers.
         blocks = -(-height // 16) * -(-width // 16)
         super().__init__(image_format, text, tensor, blocks * 256 * 3 * 7 + 4096)
 

@@ -14,24 +14,6 @@ if TYPE_CHECKING:
 
 
 class Raw:
-    """The identity codec."""
-
-    name = "raw"
-
-    def wire(self, tensor: Tensor) -> Tensor:
-        """The tensor itself."""
-        return tensor
-
-    def encode(self, array: Array) -> Array:
-        """The array itself."""
-        return array
-
-    def decode(self, encoded: Array, tensor: Tensor) -> Array:
-        """The array itself."""
-        return encoded
-
-
-class RawCodec:
     """The tensor's own bytes: dense, C order, little-endian, without a header."""
 
     text = "raw"

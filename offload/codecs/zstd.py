@@ -10,7 +10,7 @@ from offload.codecs.base import HeadedCodec, PayloadError
 
 if TYPE_CHECKING:
     from offload.codecs.base import Array
-from offload.codecs.raw import RawCodec
+from offload.codecs.raw import Raw
 
 LEVEL = 3
 """zstd's own default: higher levels cost a device more time than the bytes they save are worth on most links."""
@@ -19,7 +19,7 @@ LEVEL = 3
 class Zstd(HeadedCodec):
     """Another codec's body (or the raw tensor), compressed: one frame without magic number, size or check sum."""
 
-    def __init__(self, text: str, inner: HeadedCodec | RawCodec) -> None:
+    def __init__(self, text: str, inner: HeadedCodec | Raw) -> None:
         self._inner = inner
         self._most = inner.max_bytes
         self.lossless = inner.lossless
@@ -29,7 +29,7 @@ class Zstd(HeadedCodec):
     def encode_body(self, array: Array) -> bytes:
         """The frame."""
         inner = self._inner
-        plain = inner.encode(array) if isinstance(inner, RawCodec) else inner.encode_body(array)
+        plain = inner.encode(array) if isinstance(inner, Raw) else inner.encode_body(array)
         parameters = zstandard.ZstdCompressionParameters.from_level(
             LEVEL,
             source_size=len(plain),
@@ -50,4 +50,4 @@ class Zstd(HeadedCodec):
             raise PayloadError(f"damaged payload: {error}") from error
         if len(plain) > self._most:
             raise PayloadError(f"payload decompresses to more than {self._most} bytes")
-        return self._inner.decode(plain) if isinstance(self._inner, RawCodec) else self._inner.decode_body(plain)
+        return self._inner.decode(plain) if isinstance(self._inner, Raw) else self._inner.decode_body(plain)

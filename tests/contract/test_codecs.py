@@ -274,6 +274,23 @@ def test_no_payload_is_longer_than_promised(array: np.ndarray, text: str) -> Non
     assert np.isfinite(decoded).all()
 
 
+@given(
+    shape=st.lists(st.integers(1, 9), max_size=5).map(tuple),
+    text=st.sampled_from([text for text in TAKEN if not text.startswith("range")]),
+    dtype=st.sampled_from(["float32", "float32", "float32", "uint8", "int64", "bool", "float16", "bfloat16"]),
+)
+@settings(max_examples=300, deadline=None)
+def test_any_tensor_crosses_or_is_a_one_line_error(shape: tuple[int, ...], text: str, dtype: str) -> None:
+    try:
+        codec = make_codec(text, Tensor(name="t", shape=shape, dtype=dtype))
+    except OffloadError as error:
+        _refused(error)
+        return
+    payload = codec.encode(np.asarray(np.random.default_rng(0).integers(0, 2, shape)).astype(dtype))
+    assert len(payload) <= codec.max_bytes
+    assert _decoded_or_refused(codec, payload)
+
+
 @pytest.mark.parametrize("text", ["int8", "int4+zstd", "lossy:bits=3", "interpolate:factor=2", "cs-dct:ratio=0.5"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 def test_values_without_a_scale_are_refused(text: str, value: float) -> None:
