@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import zstandard
 
 from offload.codecs.base import HeadedCodec, PayloadError
+from offload.codecs.raw import Raw
 
 if TYPE_CHECKING:
     from offload.codecs.base import Array
-from offload.codecs.raw import Raw
 
 LEVEL = 3
 """zstd's own default: higher levels cost a device more time than the bytes they save are worth on most links."""
