@@ -26,6 +26,7 @@ def models(context: typer.Context, form: FormatOption = Format.TABLE, json: Json
             parameters=entry.parameters,
             flops=entry.flops,
             description=entry.description,
+            trained=entry.trained,
         )
         for entry in CATALOGUE.values()
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offload.datasets.base import Dataset, Labels, PixelScale, Split, Task
-from offload.datasets.examples import Images, Inputs, Pixels, channelled, check_image_input
+from offload.datasets.examples import Images, Inputs, Pixels, channelled, check_classes, check_image_input
 from offload.datasets.splits import divided, undivided
 from offload.errors import OffloadError
 from offload.graph.model_graph import Tensor
@@ -50,6 +50,8 @@ def from_arrays(
         chosen = divided({key: each for key, each in places.items() if key is not None}, split, name=name)
     answers = [parts[key][1][index] for key, index in chosen]
     told = task or _task_of(answers)
+    if told == "classification":
+        check_classes((label for _, labels in parts.values() for label in labels), name=name)
     sample = next(iter(parts.values()))[0]
     if sample.dtype == np.uint8 and sample.ndim in (3, 4) and tensor.dtype != "uint8":
         check_image_input(tensor, scale, name=name)

@@ -83,10 +83,4 @@ def _check(dataset: Dataset, scale: PixelScale | None) -> None:
         raise UsageError(f"{dataset.name}: these are no images whose pixels could be scaled", hint="leave out the ?…")
     if not len(dataset):
         raise OffloadError(f"{dataset.name}: no examples", hint="check the path, or add files")
-    if dataset.task == "classification":
-        classes = set(dataset.labels(range(len(dataset))))
-        if len(classes) < 2:
-            raise OffloadError(
-                f"{dataset.name}: all examples are of one class ({next(iter(classes))})",
-                hint="give examples of at least two classes, so that accuracy means something",
-            )
+    dataset.inputs([0])  # what the model cannot take is told before any work begins

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -115,6 +115,24 @@ def check_task(asked: Task | None, own: Task, *, name: str) -> Task:
     if asked not in (None, own, "detection"):
         raise OffloadError(f"{name} has answers for {own}, not for {asked}", hint=f"use --task {own}")
     return asked or own
+
+
+def check_classes(labels: Iterable[object], *, name: str) -> None:
+    """Refuse data to classify of which all are the same.
+
+    Args:
+        labels: Those of all splits.
+        name: What the data are called.
+
+    Raises:
+        OffloadError: there are no two classes.
+    """
+    classes = set(labels)
+    if len(classes) == 1:
+        raise OffloadError(
+            f"{name}: all examples are of one class ({classes.pop()})",
+            hint="give examples of at least two classes, so that accuracy means something",
+        )
 
 
 def channelled(image: Array) -> Pixels:

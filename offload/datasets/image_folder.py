@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from offload.datasets.base import PixelScale, Split, Task
-from offload.datasets.examples import Images, Pixels, check_image_input, check_task, decoded
+from offload.datasets.examples import Images, Pixels, check_classes, check_image_input, check_task, decoded
 from offload.datasets.splits import SPLIT_NAMES, divided, undivided
 from offload.errors import OffloadError
 from offload.graph.model_graph import Tensor
@@ -32,6 +32,8 @@ def load(folder: Path, tensor: Tensor, split: Split, task: Task | None, scale: P
             f"{name}: no class folders",
             hint="put the images of each class in a folder of their own, as photos/cat/1.png",
         )
+    if task != "detection":
+        check_classes(classes, name=name)
     if parts:
         files = divided({key: _images(root) for key, root in parts.items()}, split, name=name)
     else:

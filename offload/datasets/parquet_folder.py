@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from offload.datasets.base import PixelScale, Split, Task
-from offload.datasets.examples import Images, Pixels, check_image_input, check_task, decoded
+from offload.datasets.examples import Images, Pixels, check_classes, check_image_input, check_task, decoded
 from offload.datasets.splits import SPLIT_NAMES, divided, undivided
 from offload.errors import OffloadError
 from offload.graph.model_graph import Tensor
@@ -49,6 +49,8 @@ def load(folder: Path, tensor: Tensor, split: Split, task: Task | None, scale: P
             for place, value in enumerate(_column(file, group, label, path)):
                 own.append((path, group, place))
                 labels[own[-1]] = value
+    if task != "detection":
+        check_classes(labels.values(), name=name)
     whole = rows.pop(None, [])
     if rows:
         chosen = divided({key: each for key, each in rows.items() if key is not None}, split, name=name)

@@ -135,7 +135,7 @@ def _composed(split: Split, indices: NDArray[np.int64]) -> Frames:
     first, end = _SPEAKERS[split]
     speakers = between(drawn[:, 1], first, end).astype(np.uint64) + np.uint64(7 << 48)
     habits = draws(speakers, _HABITS)
-    sounds = _timeline(drawn, tempo=_unit(habits[:, 0], 0.55, 1.15))
+    sounds = _timeline(drawn, tempo=_unit(habits[:, 0], 0.58, 1.15))
     said = _said(sounds, habits)
     centres = _band_centres()
     formants, buzz, noise, place = said[..., :3], said[..., 3, None], said[..., 4, None], said[..., 5, None]
@@ -148,7 +148,7 @@ def _composed(split: Split, indices: NDArray[np.int64]) -> Frames:
     tilt = np.exp(-centres / 1000 * _unit(habits[:, 2], 0.1, 0.6)[:, None, None])
     hiss = np.exp(-(((centres - place) / 700) ** 2))
     power = buzz**2 * resonance**2 * harmonics * tilt + (0.5 * noise) ** 2 * hiss
-    floor = 10 ** _unit(drawn[:, 2], -2.4, -0.4)[:, None, None]
+    floor = 10 ** _unit(drawn[:, 2], -2.5, -0.65)[:, None, None]
     colour = np.exp(-centres / 1500 * _unit(drawn[:, 3], -0.5, 1.0)[:, None, None])
     level = np.log(power * _grain(drawn, 1) + floor * colour * _grain(drawn, 2))
     level += _unit(drawn[:, 4], -1.0, 1.0)[:, None, None]

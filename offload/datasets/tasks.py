@@ -111,9 +111,9 @@ def _ctc(outputs: Array, labels: Labels) -> tuple[Floats, Floats]:
 
 def _regression(outputs: Array, labels: Labels) -> tuple[Floats, Floats]:
     reference = _stacked(labels, outputs, "regression")
-    variance = ((reference - reference.mean(axis=0)) ** 2).sum(axis=1).mean()
-    if not variance > 0:
+    if not np.ptp(reference, axis=0).any():
         raise OffloadError("all answers of the data are the same", hint="give data whose answers differ")
+    variance = ((reference - reference.mean(axis=0)) ** 2).sum(axis=1).mean()
     return ((_flat(outputs) - reference) ** 2).sum(axis=1), np.full(len(outputs), variance)
 
 

@@ -134,8 +134,8 @@ def _torch_source(spec: str, inputs: Mapping[str, Shape] | None, batch: int, wei
             spec=spec,
             name=entry.name,
             shapes=shapes,
-            weights=_origin(weights),
-            untrained=weights is None,
+            weights="trained, built in" if entry.trained and weights is None else _origin(weights),
+            untrained=weights is None and not entry.trained,
             module=lambda: _with_weights(torch_sources.from_zoo(entry), weights),
             vocabulary=entry.vocabulary,
         )
@@ -224,7 +224,10 @@ def _torch_shapes(
 def _zoo_onnx(source: _TorchSource, weights: Path | None, cache: Path | None) -> bytes:
     if cache is None or (weights is not None and not weights.is_file()):  # building says that the file is missing
         return _torch_onnx(source)
-    origin = torch_sources.SEED if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
+    if weights is None:
+        origin = CATALOGUE[source.spec].weights_sha256 or torch_sources.SEED
+    else:
+        origin = hashlib.sha256(weights.read_bytes()).hexdigest()
     key = cache_key(source.name, dict(source.shapes), origin)
     kept = read_cached(cache, source.name, key)
     if kept is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import hashlib
 import importlib
 import inspect
 import os
@@ -31,11 +32,21 @@ _IMAGE = (3, 224, 224)
 
 
 def from_zoo(entry: ZooEntry) -> nn.Module:
-    """A built-in network with seeded weights."""
+    """A built-in network with the trained weights that come with it, or seeded ones.
+
+    Raises:
+        OffloadError: the file of its trained weights is missing, or is not the one that was shipped.
+    """
     from offload.models.zoo.initialisation import initialise
 
     module = entry.build()
-    initialise(module, seed=SEED)
+    if not entry.trained:
+        initialise(module, seed=SEED)
+        return module
+    path = entry.weights_file
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry.weights_sha256:
+        raise OffloadError(f"{path}: not the weights that come with {entry.name}", hint="install the program again")
+    load_weights(module, path)
     return module
 
 

@@ -23,6 +23,8 @@ class Network:
     flops: int
     """Operations of one run with a batch of 1; a multiply-accumulate is two."""
     description: str
+    trained: bool
+    """Whether trained weights come with the program."""
 
 
 def models_report(networks: Iterable[Network]) -> Report:
@@ -41,13 +43,13 @@ def models_report(networks: Iterable[Network]) -> Report:
                         Quantity(value=network.layers, unit="count"),
                         Quantity(value=network.parameters, unit="count"),
                         Quantity(value=network.flops, unit="FLOP"),
-                        network.description,
+                        network.description + ", trained" * network.trained,
                     )
                     for network in known
                 ),
                 lines=(
                     "A layer is a node of the graph that is measured and cut; a multiply-accumulate is two FLOPs.",
-                    "Their weights are a seeded initialisation, not trained, unless --weights gives a file.",
+                    "Their weights are a seeded initialisation, unless it says trained or --weights gives a file.",
                 ),
             ),
         ),
@@ -60,6 +62,7 @@ def models_report(networks: Iterable[Network]) -> Report:
                 "parameters": network.parameters,
                 "flops": network.flops,
                 "description": network.description,
+                "trained": network.trained,
             }
             for network in known
         ),

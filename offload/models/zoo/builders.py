@@ -141,6 +141,20 @@ def deepspeech() -> nn.Module:
     return DeepSpeech()
 
 
+def digits_resnet() -> nn.Module:
+    """See `DigitsResNet` in `digits_resnet.py`."""
+    from offload.models.zoo.digits_resnet import DigitsResNet
+
+    return DigitsResNet()
+
+
+def digits_deepspeech() -> nn.Module:
+    """See `DigitsDeepSpeech` in `digits_deepspeech.py`."""
+    from offload.models.zoo.digits_deepspeech import DigitsDeepSpeech
+
+    return DigitsDeepSpeech()
+
+
 def vit_s_16() -> nn.Module:
     """See `VisionTransformer` in `transformer.py`."""
     from offload.models.zoo.transformer import VisionTransformer

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from offload.models.zoo import builders
 
 if TYPE_CHECKING:
     from torch import nn
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Holds a safetensors file, in half precision, for each trained network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,18 @@ class ZooEntry:
     flops: int
     """Operations of one run with a batch of 1, of all layers; a multiply-accumulate is two."""
     description: str
+    weights_sha256: str | None = None
+    """Of the file with its trained weights; None where the weights are a seeded initialisation."""
+
+    @property
+    def trained(self) -> bool:
+        """Whether trained weights come with the program."""
+        return self.weights_sha256 is not None
+
+    @property
+    def weights_file(self) -> Path:
+        """Where the trained weights are, if there are any."""
+        return WEIGHTS / f"{self.name}.safetensors"
 
     @property
     def input_dtype(self) -> Literal["float32", "int64"]:
@@ -239,6 +255,16 @@ CATALOGUE: Mapping[str, ZooEntry] = {
             parameters=1_982_765,
             flops=90_341_376,
             description="2 GRU layers of 256, 45 tags",
+        ),
+        ZooEntry(
+            name="digits_resnet",
+            build=builders.digits_resnet,
+            input_shape=(3, 64, 64),
+            layers=28,
+            parameters=308_826,
+            flops=32_455_168,
+            description="digits-in-clutter",
+            weights_sha256="cec376636c0a5efa00e3aa6f75e558e37fce009b94dfa8a3e9210d155c333397",
         ),
     )
 }
