@@ -26,6 +26,11 @@ class Workspace:
         """Where things that can be made again are kept."""
         return self.root / "cache"
 
+    @property
+    def codecs(self) -> Path:
+        """Where trained codecs are kept, a folder each."""
+        return self.root / "codecs"
+
     def save(self, artifact: Artifact, *, name: str) -> Path:
         """Write the artifact under a new name made of `name`, its kind and the time; returns the path.
 

@@ -1,0 +1,108 @@
+"""DeepCOD's codec (Yao et al., SenSys 2020): one strided convolution and eight levels here, a heavy decoder there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import spectral_norm
+
+from offload.training.blocks import CONVOLUTIONS, ResidualDecoder, decoder_widths
+from offload.training.network import LearnedCodec, Shaping, padded, straight_through
+
+LEVELS = 8
+BITS = 3
+_SHARPNESS = 2.0
+"""Of the soft assignment: its exponent falls by this at the distance between two centres."""
+
+
+class DeepCod(LearnedCodec):
+    """Kernel = stride, no bias, no activation, spectral norm; centres that all channels share."""
+
+    kind = "deepcod"
+    coding = "packed"
+    levels = LEVELS
+    temperature: Tensor
+
+    def __init__(self, shaping: Shaping, *, orthogonality: float = 0.0) -> None:
+        """Build.
+
+        Args:
+            shaping: What it is for.
+            orthogonality: Weight of ‖WᵀW − I‖² of the encoder in the loss.
+        """
+        super().__init__(shaping)
+        rank, stride = len(shaping.layout.places), shaping.stride
+        self.channels = shaping.coded_channels(BITS)
+        self.orthogonality = orthogonality
+        convolution = CONVOLUTIONS[rank](shaping.layout.channels, self.channels, stride, stride, bias=False)
+        nn.init.orthogonal_(convolution.weight)
+        self.encoder = spectral_norm(convolution)
+        self.centres = nn.Parameter(torch.linspace(-1, 1, LEVELS))
+        self.register_buffer("temperature", torch.ones(()))
+        self.decoder = ResidualDecoder(shaping, self.channels, decoder_widths(shaping))
+
+    def prepare(self, x: Tensor, *, encoder: bool) -> None:
+        """Encoder at the principal components of the patches, centres at the quantiles of what it gives.
+
+        The components are turned at random, so that all channels vary alike and the shared centres fit each. (Ours:
+        the paper's encoder starts at random, and so does the one that stays as drawn.)
+        """
+        with torch.no_grad():
+            if encoder:
+                self.encoder.weight = _principal(padded(x, self.shaping.stride), self.encoder)
+            values = self.encoder(padded(x, self.shaping.stride)).flatten()
+            levels = (torch.arange(LEVELS, device=x.device) + 0.5) / LEVELS
+            sample = values[:: max(1, values.numel() // 100_000)]
+            self.centres.copy_(torch.quantile(sample, levels))
+            gap = (self.centres[-1] - self.centres[0]) / (LEVELS - 1)
+            self.temperature.copy_(_SHARPNESS / gap.clamp_min(1e-6) ** 2)
+            self.decoder.rescaling.prepare(x)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Hard values forwards, softly assigned ones backwards."""
+        values = self.encoder(padded(x, self.shaping.stride))
+        distances = (values.unsqueeze(-1) - self.centres).abs()
+        soft = torch.softmax(-self.temperature * distances.square(), dim=-1) @ self.centres
+        hard = self.centres[distances.argmin(-1)]
+        return self.decoder(straight_through(soft, hard)), self._penalty()
+
+    def symbols(self, x: Tensor) -> Tensor:
+        """The nearest centre's index."""
+        values = self.encoder(padded(x, self.shaping.stride))
+        return (values.unsqueeze(-1) - self.centres).abs().argmin(-1).to(torch.uint8)
+
+    def decode(self, symbols: Tensor) -> Tensor:
+        """From the centres."""
+        result: Tensor = self.decoder(self.centres[symbols.long()])
+        return result
+
+    def finish(self) -> None:
+        """The convolution with its norm divided in."""
+        parametrize.remove_parametrizations(self.encoder, "weight")
+
+    def _penalty(self) -> Tensor:
+        if not self.orthogonality or not self.encoder.parametrizations["weight"].original.requires_grad:
+            return self.centres.new_zeros(())
+        rows = self.encoder.weight.flatten(1)
+        gram = rows @ rows.T if rows.shape[0] <= rows.shape[1] else rows.T @ rows
+        return self.orthogonality * (gram - torch.eye(len(gram), device=gram.device)).square().sum()
+
+
+def _principal(x: Tensor, encoder: nn.Module) -> Tensor:
+    """The strongest components of patches of x as the encoder's kernels, turned within their space."""
+    shape = encoder.weight.shape
+    stride, axes = shape[2], range(2, x.ndim)
+    for axis in axes:
+        x = x.unfold(axis, stride, stride)
+    places = len(shape) - 2
+    patches = x.permute(0, *range(2, 2 + places), 1, *range(2 + places, x.ndim)).reshape(-1, shape[1:].numel())
+    centred = (patches - patches.mean(0)).double()
+    _, components = torch.linalg.eigh(centred.T @ centred)
+    kept = components.flip(1)[:, : shape[0]].T
+    turn, _ = torch.linalg.qr(torch.randn(len(kept), len(kept), dtype=torch.float64))
+    weight = torch.zeros(shape[0], shape[1:].numel(), dtype=torch.float64)
+    weight[: len(kept)] = turn @ kept.cpu()
+    if len(kept) < shape[0]:  # more channels than values in a patch
+        weight[len(kept) :] = nn.init.orthogonal_(weight[len(kept) :].clone())
+    return weight.float().reshape(shape).to(x.device)

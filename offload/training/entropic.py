@@ -1,0 +1,129 @@
+"""Entropic Student (Matsubara et al., WACV 2022): a learned entropy bottleneck, trained in two stages.
+
+In the first, encoder, prior and decoder learn together, the rate with them. In the second, encoder and prior stay and
+the decoder learns on; the tail stays intact throughout, where the paper fine-tunes it, so that the server's model is
+the user's own. Both stages learn the tensor and the intact model's answers.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from offload.codecs.base import HEADER_BYTES
+from offload.training.blocks import CONVOLUTIONS, ResidualDecoder, decoder_widths
+from offload.training.network import LearnedCodec, Shaping, padded, straight_through
+
+LEVELS = 64
+_MIDDLE = LEVELS // 2
+_MIXTURE = 3
+"""Logistic distributions in each channel's prior."""
+_WIDTH = 32
+_FIRST_STAGE = 0.6
+"""Of all epochs."""
+_EXPECTED_BITS = 1.0
+"""A symbol; the ratio then says how many channels there are. The rate may leave most of them empty."""
+_STEERED = 0.02
+"""By how much the logarithm of the rate's weight moves in a step while the rate is off by its own size."""
+_FIRST_WEIGHT = 0.01
+_FACTORS = {1: (1, 1), 2: (2, 1), 4: (2, 2)}
+
+
+class Prior(nn.Module):
+    """How likely each integer is, for each channel by itself: a mixture of logistic distributions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        spread = torch.linspace(-1, 1, _MIXTURE).repeat(channels, 1)
+        self.shares = nn.Parameter(torch.zeros(channels, _MIXTURE))
+        self.means = nn.Parameter(spread)
+        self.scales = nn.Parameter(torch.zeros(channels, _MIXTURE))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Bits of each value (N, channels, ...): -log2 of the mass within half of one around it."""
+        shape = (1, values.shape[1], *([1] * (values.ndim - 2)), _MIXTURE)
+        shares = torch.softmax(self.shares, dim=-1).reshape(shape)
+        means, scales = self.means.reshape(shape), functional.softplus(self.scales).reshape(shape) + 0.05
+        away = values.unsqueeze(-1) - means
+        mass = torch.sigmoid((away + 0.5) / scales) - torch.sigmoid((away - 0.5) / scales)
+        return -torch.log2((shares * mass).sum(-1).clamp_min(1e-6))
+
+
+class Entropic(LearnedCodec):
+    """Integers with a learned prior; the rate's weight is steered so that payloads reach the ratio asked for."""
+
+    kind = "entropic"
+    coding = "range"
+    levels = LEVELS
+    rate_weight: Tensor
+
+    def __init__(self, shaping: Shaping) -> None:
+        super().__init__(shaping)
+        rank, channels = len(shaping.layout.places), shaping.layout.channels
+        self.channels = max(4, shaping.coded_channels(_EXPECTED_BITS))
+        first, second = _FACTORS[shaping.stride]
+        convolution = CONVOLUTIONS[rank]
+        self.encoder = nn.Sequential(
+            convolution(channels, _WIDTH, 5, first, padding=2),
+            nn.ReLU(),
+            convolution(_WIDTH, _WIDTH, 5 if second > 1 else 3, second, padding=2 if second > 1 else 1),
+            nn.ReLU(),
+            convolution(_WIDTH, self.channels, 1),
+        )
+        self.prior = Prior(self.channels)
+        self.decoder = ResidualDecoder(shaping, self.channels, decoder_widths(shaping))
+        self.register_buffer("rate_weight", torch.tensor(_FIRST_WEIGHT))
+        payload_bytes = max(1.0, shaping.ratio * 4 * math.prod(shaping.layout.shape) - HEADER_BYTES)
+        self.wanted_bits = 8 * payload_bytes
+        self.first_stage = True
+
+    def prepare(self, x: Tensor, *, encoder: bool) -> None:
+        """The first layer divides by the tensor's spread, the last gives values of a spread of 2."""
+        first, last = self.encoder[0], self.encoder[-1]
+        with torch.no_grad():
+            first.weight /= x.std().clamp_min(1e-6)
+            last.weight *= 2 / self.encoder(padded(x, self.shaping.stride)).std().clamp_min(1e-6)
+            last.bias.zero_()
+            self.decoder.rescaling.prepare(x)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Rounded for the decoder, with noise of the same size for the rate (Ballé et al., 2017)."""
+        values = self._values(x)
+        made = self.decoder(straight_through(values, torch.round(values)))
+        if not self.first_stage:
+            return made, values.new_zeros(())
+        noisy = values + torch.rand_like(values) - 0.5
+        bits = self.prior(noisy).sum() / len(x)
+        if self.training:
+            off = (bits.detach() / self.wanted_bits - 1).clamp(-1, 1)
+            self.rate_weight.mul_(torch.exp(_STEERED * off)).clamp_(1e-5, 1e3)
+        return made, self.rate_weight.clone() * bits / self.wanted_bits
+
+    def symbols(self, x: Tensor) -> Tensor:
+        """Rounded integers, the middle of the levels being 0."""
+        return (torch.round(self._values(x)) + _MIDDLE).to(torch.uint8)
+
+    def decode(self, symbols: Tensor) -> Tensor:
+        """From the integers."""
+        result: Tensor = self.decoder(symbols.float() - _MIDDLE)
+        return result
+
+    def begin_epoch(self, epoch: int, epochs: int) -> bool:
+        """The second stage leaves encoder and prior as they are."""
+        if self.first_stage and epoch >= self.formed_at(epochs):
+            self.first_stage = False
+            self.encoder.requires_grad_(False)
+            self.prior.requires_grad_(False)
+            return True
+        return False
+
+    def formed_at(self, epochs: int) -> int:
+        """The second stage, whose rate stays."""
+        return max(1, round(_FIRST_STAGE * epochs))
+
+    def _values(self, x: Tensor) -> Tensor:
+        values: Tensor = self.encoder(padded(x, self.shaping.stride))
+        return values.clamp(-_MIDDLE, LEVELS - 1 - _MIDDLE)
