@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+WIDTHS = (3, 16, 32, 32)
 
 
 def model_bytes(
@@ -107,3 +109,26 @@ def endless() -> bytes:
 
 def row(*values: float) -> np.ndarray:
     return np.array([values], np.float32)
+
+
+def small_network(seed: int = 0) -> bytes:
+    """Three strided convolutions with ReLUs and a classifier; the first layers shrink the data."""
+    generator = np.random.default_rng(seed)
+    nodes, weights, value = [], [], "image"
+    for number, (read, written) in enumerate(itertools.pairwise(WIDTHS)):
+        weight = generator.standard_normal((written, read, 3, 3), dtype=np.float32) / read
+        weights.append(numpy_helper.from_array(weight, f"w{number}"))
+        nodes.append(
+            helper.make_node(
+                "Conv", [value, f"w{number}"], [f"c{number}"], name=f"conv{number}", strides=[2, 2], pads=[1, 1, 1, 1]
+            )
+        )
+        nodes.append(helper.make_node("Relu", [f"c{number}"], [f"r{number}"], name=f"relu{number}"))
+        value = f"r{number}"
+    weights.append(numpy_helper.from_array(generator.standard_normal((32, 10), dtype=np.float32), "wf"))
+    nodes += [
+        helper.make_node("GlobalAveragePool", [value], ["p"], name="pool"),
+        helper.make_node("Flatten", ["p"], ["f"], name="flatten"),
+        helper.make_node("MatMul", ["f", "wf"], ["scores"], name="classifier"),
+    ]
+    return model_bytes(nodes, [floats("image", 1, 3, 64, 64)], [floats("scores", 1, 10)], weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from offload.datasets.catalogue import load_dataset
 from offload.datasets.tasks import errors_of
 from offload.errors import OffloadError
 from offload.graph.model_graph import ModelGraph
+from offload.profilers.codec_bench import of_each
 from offload.progress import Progress
 from offload.runtimes.base import Session
 from offload.verification.deployment import Deployed
@@ -91,71 +92,83 @@ def measure_accuracy(
     Raises:
         OffloadError: a request failed, or the answers do not fit the labels.
     """
-    rows: list[_Answers] = []
+    found = _Found(places=len(options))
     interrupted = False
+    # A regression's errors are weighed by all labels; of the others none is kept, detections being megabytes each.
+    block = len(examples.indices) if examples.dataset.task == "regression" else 1
     progress.start("measuring accuracy", len(examples.indices))
+    rows: list[_Answers] = []
     try:
-        for row in _answered(options, examples, whole):
-            rows.append(row)
+        for index in examples.indices:
+            rows.append(_ask(options, examples, index, whole))
+            if len(rows) == block:
+                found.score(examples.dataset.task, rows)
+                rows = []
             progress.advance()
     except KeyboardInterrupt:
         interrupted = True
     finally:
         progress.finish()
-    if not rows:
-        return {}, interrupted
-    (intact_errors, weights), *scored = _scored(examples.dataset.task, rows)
-    return {
-        place: WireAccuracy(
-            data=examples.dataset.name,
-            task=examples.dataset.task,
-            errors=errors,
-            intact_errors=intact_errors,
-            weights=weights,
-            payload_bytes=tuple(row.payload_bytes[place] for row in rows if row.payload_bytes[place]),
-        )
-        for place, (errors, _) in enumerate(scored)
-    }, interrupted
+    if rows:
+        found.score(examples.dataset.task, rows)
+    return found.accuracies(examples.dataset), interrupted
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Answers:
     """What one example was answered."""
 
-    answers: tuple[Array, ...]
-    """By the intact model, then by each option over its connection."""
+    intact: Array
+    wire: tuple[Array, ...]
+    """Over the connection of each option."""
     labels: Labels
     payload_bytes: tuple[int, ...]
     """Of each option; 0 where the tensors crossed as they are."""
 
 
-_Scored = tuple[tuple[float, ...], tuple[float, ...]]
-"""Errors and weights of each example."""
+def _ask(options: Sequence[Deployed], examples: Examples, index: int, whole: Session) -> _Answers:
+    feeds = examples.feeds_of(index)
+    asked = [one.session.run(feeds, slowed=False) for one in options]
+    return _Answers(
+        intact=whole.run(feeds)[examples.output],
+        wire=tuple(outputs[examples.output] for outputs, _ in asked),
+        labels=examples.dataset.labels([index]),
+        payload_bytes=tuple(sample.payload_bytes or 0 for _, sample in asked),
+    )
 
 
-def _answered(options: Sequence[Deployed], examples: Examples, whole: Session) -> Iterator[_Answers]:
-    dataset = examples.dataset
-    for index in examples.indices:
-        feeds = examples.feeds_of(index)
-        intact = whole.run(feeds)[examples.output]
-        labels = [intact[0]] if dataset.task == "detection" else dataset.labels([index])
-        asked = [one.session.run(feeds, slowed=False) for one in options]
-        answers = (intact, *(outputs[examples.output] for outputs, _ in asked))
-        if dataset.task == "detection":  # thousands of boxes an example: what is kept of them is how far they are off
-            answers = tuple(errors_of("detection", each, labels)[0][:, None] for each in answers)
-        sizes = tuple(sample.payload_bytes or 0 for _, sample in asked)
-        yield _Answers(answers=answers, labels=labels, payload_bytes=sizes)
+class _Found:
+    """Errors so far, of the intact model and of each option."""
 
+    def __init__(self, *, places: int) -> None:
+        self._intact: list[float] = []
+        self._weights: list[float] = []
+        self._errors: list[list[float]] = [[] for _ in range(places)]
+        self._payload_bytes: list[list[int]] = [[] for _ in range(places)]
 
-def _scored(task: Task, rows: Sequence[_Answers]) -> list[_Scored]:
-    """Of the intact model and each option; all examples at once, since a regression's weights depend on all labels."""
-    labels = [label for row in rows for label in row.labels]
-    found: list[_Scored] = []
-    for answers in zip(*(row.answers for row in rows), strict=True):
-        together = np.concatenate(answers)
-        if task == "detection":
-            errors, weights = together[:, 0], np.ones(len(rows))
-        else:
-            errors, weights = errors_of(task, together, labels)
-        found.append((tuple(map(float, errors)), tuple(map(float, weights))))
-    return found
+    def score(self, task: Task, rows: Sequence[_Answers]) -> None:
+        """Take some examples in."""
+        intact = of_each(np.stack([row.intact for row in rows]))
+        labels = list(intact) if task == "detection" else [label for row in rows for label in row.labels]
+        errors, weights = errors_of(task, intact, labels)
+        self._intact += errors.tolist()
+        self._weights += weights.tolist()
+        for place, told in enumerate(self._errors):
+            errors, _ = errors_of(task, of_each(np.stack([row.wire[place] for row in rows])), labels)
+            told += errors.tolist()
+            self._payload_bytes[place] += [row.payload_bytes[place] for row in rows if row.payload_bytes[place]]
+
+    def accuracies(self, dataset: Dataset) -> dict[int, WireAccuracy]:
+        """By place; empty when there is not one example."""
+        return {
+            place: WireAccuracy(
+                data=dataset.name,
+                task=dataset.task,
+                errors=tuple(errors),
+                intact_errors=tuple(self._intact),
+                weights=tuple(self._weights),
+                payload_bytes=tuple(self._payload_bytes[place]),
+            )
+            for place, errors in enumerate(self._errors)
+            if errors
+        }

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 from offload.artifacts.plan import Option
 from offload.codecs.catalogue import make_codec
+from offload.codecs.trained import TrainedFiles, check_fits, named_trained
 from offload.errors import OffloadError
-from offload.graph.cuts import Cut
+from offload.graph.cuts import make_cut
+from offload.graph.model_graph import Tensor
+from offload.models.joining import join
 from offload.models.loaded import LoadedModel
-from offload.models.segments import OnnxSegment, Segment
+from offload.models.segments import OnnxSegment
 from offload.runtimes.base import Runtime
+from offload.runtimes.trained_codec import TrainedCodecSession, decoder_segment
 from offload.serving.decoding import Coded
 
 if TYPE_CHECKING:
@@ -38,16 +42,12 @@ class Crossing:
     """What the server says that the input takes."""
 
 
-def crossing_of(
-    option: Option, *, model: LoadedModel, cut: Cut, tail: Segment | None, codecs: Path, runtime: Runtime, threads: int
-) -> Crossing | None:
+def crossing_of(option: Option, *, model: LoadedModel, codecs: Path, runtime: Runtime, threads: int) -> Crossing | None:
     """How an option's tensor is coded; None when tensors cross as they are.
 
     Args:
         option: What is executed.
         model: The whole.
-        cut: The option's cut.
-        tail: The server's side of it.
         codecs: Folder of trained codecs.
         runtime: What runs a trained codec's encoder.
         threads: Threads of the encoder.
@@ -57,6 +57,8 @@ def crossing_of(
     """
     if option.codec == "raw":
         return None
+    cut = make_cut(model.graph, option.device_layers)
+    tail = model.divide(cut).tail
     if not isinstance(tail, OnnxSegment):
         raise OffloadError(
             f"the codec {option.codec} cannot be executed: codecs carry tensors of ONNX models that the server has a "
@@ -70,8 +72,23 @@ def crossing_of(
         )
     tensor = model.graph.tensor_by_name[cut.crossing[0]]
     if "@" in option.codec:
-        raise OffloadError(f"the codec {option.codec} is not there")
+        files = named_trained(codecs, option.codec)
+        check_fits(files.manifest, model_hash=model.hash, tensor=tensor)
+        return _trained(files, tail, runtime, threads)
     codec = make_codec(option.codec, tensor)
     return Crossing(
         codec=codec, tail=tail, input=tensor.name, coded={tensor.name: Coded(codec=codec.text, tensor=tensor)}
     )
+
+
+def _trained(files: TrainedFiles, tail: OnnxSegment, runtime: Runtime, threads: int) -> Crossing:
+    """The server gets decoder and tail as one model; of range coded symbols it decodes the bytes beforehand."""
+    manifest = files.manifest
+    codec, decoder = TrainedCodecSession(files, runtime, threads=threads), decoder_segment(files)
+    joined = join(decoder, tail)
+    (name,) = joined.inputs
+    if manifest.coding == "packed":  # any server that runs ONNX decodes it
+        return Crossing(codec=codec, tail=joined, input=name, decoder=decoder, shape=(codec.max_bytes,))
+    symbols = Tensor(name=name, shape=manifest.symbols_shape, dtype="uint8")
+    coded = Coded(codec=codec.symbols.text, tensor=symbols, tables=manifest.tables)
+    return Crossing(codec=codec, tail=joined, input=name, decoder=decoder, coded={name: coded})

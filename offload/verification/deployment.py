@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offload.artifacts.plan import Option
@@ -23,7 +22,7 @@ from offload.runtimes.base import Runtime
 from offload.serving.client import ServerClient
 from offload.serving.split_session import Encoding, SplitSession
 from offload.serving.timing import ClockOffset
-from offload.verification.crossing import Crossing, crossing_of
+from offload.verification.crossing import Crossing
 
 if TYPE_CHECKING:
     from offload.codecs.base import Codec
@@ -53,9 +52,8 @@ class Deployment:
 
     Attributes:
         model: The whole.
-        runtime: What runs the heads and encoders.
-        threads: Threads of both.
-        codecs: Folder of trained codecs.
+        runtime: What runs the heads.
+        threads: Threads of the heads.
         slowdown: See `SplitSession`.
         server_load: See `SplitSession`.
         client: The connection requests take.
@@ -66,7 +64,6 @@ class Deployment:
     model: LoadedModel
     runtime: Runtime
     threads: int
-    codecs: Path
     slowdown: float
     server_load: float
     client: ServerClient
@@ -74,34 +71,27 @@ class Deployment:
     offset: ClockOffset | None
 
     @contextmanager
-    def deployed(self, options: Sequence[Option]) -> Iterator[list[Deployed]]:
-        """The options with their heads loaded here and their tails on the server; those are unloaded at the end.
+    def deployed(self, options: Sequence[tuple[Option, Crossing | None]]) -> Iterator[list[Deployed]]:
+        """Options with their heads loaded here and their tails on the server; those are unloaded at the end.
+
+        Args:
+            options: Each with how its tensor is coded, see `crossing_of`.
 
         Raises:
-            OffloadError: a head cannot be loaded, a codec is not there or not for this cut, or the server refuses a
-                tail.
+            OffloadError: a head cannot be loaded, or the server refuses a tail.
         """
         loaded: list[str] = []
         try:
-            yield [self._deploy(option, loaded) for option in options]
+            yield [self._deploy(option, crossing, loaded) for option, crossing in options]
         finally:
             for name in loaded:
                 with suppress(OffloadError):  # the server may be what failed
                     self.uploader.unload(name)
 
-    def _deploy(self, option: Option, loaded: list[str]) -> Deployed:
+    def _deploy(self, option: Option, crossing: Crossing | None, loaded: list[str]) -> Deployed:
         graph = self.model.graph
         cut = make_cut(graph, option.device_layers)
         segments = self.model.divide(cut)
-        crossing = crossing_of(
-            option,
-            model=self.model,
-            cut=cut,
-            tail=segments.tail,
-            codecs=self.codecs,
-            runtime=self.runtime,
-            threads=self.threads,
-        )
         head = None
         if segments.head is not None:
             head = (self.runtime.load(segments.head, threads=self.threads), segments.head.inputs)

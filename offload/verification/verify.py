@@ -34,6 +34,7 @@ from offload.runtimes.catalogue import runtime_of
 from offload.verification.accuracy import Examples, draw_examples, measure_accuracy
 from offload.verification.caveats import warnings_of
 from offload.verification.charges import flight_of, waiting_of
+from offload.verification.crossing import crossing_of
 from offload.verification.deployment import Deployed, Deployment
 from offload.verification.endpoint import Endpoint, connected, link_words, runs_as_planned
 from offload.verification.execute import OUTPUT_TOLERANCE, check_outputs, contender
@@ -93,13 +94,16 @@ def verify_plan(
     server_runtime = runtime_of(plan.server.runtime) if runs_as_planned(plan) else runtime
     tolerated = OUTPUT_TOLERANCE[plan.model.precision]
     threads = plan.device.runtime.threads
+    options = list({_execution(option): option for option in roles.values()}.values())
+    crossings = [
+        crossing_of(option, model=model, codecs=codecs, runtime=runtime, threads=threads) for option in options
+    ]
     examples = None
     if labelled is not None:
         examples = draw_examples(labelled.data, task=labelled.task, samples=labelled.samples, graph=graph)
     feeds = [random_feeds(graph)] if examples is None else examples.feeds
     whole = runtime.load(model.whole, threads=threads)
     expected = whole.run(feeds[0])
-    options = list({_execution(option): option for option in roles.values()}.values())
     accuracies: dict[int, WireAccuracy] = {}
     with connected(endpoint, plan, model, progress) as (client, uploader):
         offset = client.clock_offset()
@@ -108,14 +112,13 @@ def verify_plan(
             model=model,
             runtime=runtime,
             threads=threads,
-            codecs=codecs,
             slowdown=slowdown * plan.device.load,
             server_load=server_load,
             client=client,
             uploader=uploader,
             offset=offset,
         )
-        with deployment.deployed(options) as ready:
+        with deployment.deployed(list(zip(options, crossings, strict=True))) as ready:
             errors = [check_outputs(one, feeds[0], expected, tolerance=tolerated) for one in ready]
             here = ReferenceKernel(runtime, threads=threads)
             there = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 import tritonclient.grpc as triton
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from offload import api
 from offload.artifacts.breakdown import TIME_FIELDS
@@ -42,32 +41,7 @@ from offload.verification import verify as verification
 from offload.verification.deployment import Deployed
 from offload.verification.rounds import Contender
 from offload.verification.verify import verdict_of
-from tests.serving_models import floats, model_bytes
-
-WIDTHS = (3, 16, 32, 32)
-
-
-def small_network(seed: int = 0) -> bytes:
-    """Three strided convolutions with ReLUs and a classifier; the first layers shrink the data."""
-    generator = np.random.default_rng(seed)
-    nodes, weights, value = [], [], "image"
-    for number, (read, written) in enumerate(itertools.pairwise(WIDTHS)):
-        weight = generator.standard_normal((written, read, 3, 3), dtype=np.float32) / read
-        weights.append(numpy_helper.from_array(weight, f"w{number}"))
-        nodes.append(
-            helper.make_node(
-                "Conv", [value, f"w{number}"], [f"c{number}"], name=f"conv{number}", strides=[2, 2], pads=[1, 1, 1, 1]
-            )
-        )
-        nodes.append(helper.make_node("Relu", [f"c{number}"], [f"r{number}"], name=f"relu{number}"))
-        value = f"r{number}"
-    weights.append(numpy_helper.from_array(generator.standard_normal((32, 10), dtype=np.float32), "wf"))
-    nodes += [
-        helper.make_node("GlobalAveragePool", [value], ["p"], name="pool"),
-        helper.make_node("Flatten", ["p"], ["f"], name="flatten"),
-        helper.make_node("MatMul", ["f", "wf"], ["scores"], name="classifier"),
-    ]
-    return model_bytes(nodes, [floats("image", 1, 3, 64, 64)], [floats("scores", 1, 10)], weights)
+from tests.serving_models import floats, model_bytes, small_network
 
 
 @pytest.fixture(scope="module")
