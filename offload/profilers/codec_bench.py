@@ -7,16 +7,17 @@ cut on what was decoded. Accuracies of all methods are of the same examples as t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from offload.artifacts.codec import NetworkSize
 from offload.artifacts.codec_bench import CodecRow, Tail
 from offload.codecs.base import HEADER_BYTES, Codec
+from offload.datasets.base import Labels, Task
 from offload.datasets.tasks import errors_of
 from offload.graph.cuts import Cut
-from offload.graph.model_graph import Tensor
+from offload.graph.model_graph import ModelGraph, Tensor
 from offload.models.loaded import LoadedOnnxModel
 from offload.profilers.reference import ReferenceKernel
 from offload.profilers.rests import PAUSE_S
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from offload.runtimes.base import Array
 
     Answer = Callable[[Array], Array]
-    """From what was decoded for a batch of examples to the model's first output."""
+    """From what was decoded, (examples, *shape), to the model's first output, likewise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,24 +58,32 @@ class Examples:
     """What accuracy is measured on."""
 
     inputs: Array
-    """Shape (examples, ...)."""
-    labels: Sequence[object]
-    task: str
+    """Shape (examples, *shape), the model's batch of 1 included."""
+    labels: Labels
+    task: Task
     answers: Array
-    """The intact model's first output for each."""
+    """The intact model's first output for each, likewise."""
 
     def errors(self, answers: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Errors of each example's answer and what they count against."""
-        reference = self.answers if self.task == "detection" else self.labels
-        errors, weights = errors_of(self.task, answers, reference)
-        return tuple(map(float, errors)), tuple(map(float, weights))
+        reference = list(of_each(self.answers)) if self.task == "detection" else self.labels
+        errors, weights = errors_of(self.task, of_each(answers), reference)
+        return tuple(errors.tolist()), tuple(weights.tolist())
+
+
+def of_each(answers: Array) -> Array:
+    """Without the axis of 1 that is the model's batch, wherever it keeps it."""
+    shape = list(answers.shape[1:])
+    if 1 in shape:
+        shape.remove(1)
+    return answers.reshape(len(answers), *shape)
 
 
 class Halves:
-    """What runs before and after one cut, on any number of examples.
+    """What runs before and after one cut, an example at a time.
 
     Args:
-        model: The model for a batch of some size; its layers are those of the model for one.
+        model: For a batch of 1, with one input.
         cut: Across which one tensor goes.
         runtime: What runs both sides.
         threads: Threads of the runtime.
@@ -82,35 +91,29 @@ class Halves:
 
     def __init__(self, model: LoadedOnnxModel, cut: Cut, runtime: Runtime, *, threads: int) -> None:
         segments = model.divide(cut)
-        (self._tensor,), self._batch = cut.crossing, model.batch
-        self._output = model.graph.outputs[0]
+        (self._input,), (self._tensor,), self._output = model.graph.inputs, cut.crossing, model.graph.outputs[0]
         self._head = None if segments.head is None else runtime.load(segments.head, threads=threads)
         self._tail = None if segments.tail is None else runtime.load(segments.tail, threads=threads)
         self._answers_there = self._output in cut.returning
 
-    def crossing(self, inputs: Mapping[str, Array]) -> Array:
-        """The tensor that crosses, for examples of one model input each; shape (examples, ...)."""
-        if self._head is None or self._tensor in inputs:
-            return inputs[self._tensor]
-        return in_batches(self._head, inputs, self._tensor, self._batch)
+    def crossing(self, inputs: Array) -> Array:
+        """The tensor that crosses, for model inputs of shape (examples, *shape); (examples, *its shape)."""
+        if self._head is None or self._tensor == self._input:
+            return inputs
+        return run_each(self._head, self._input, inputs, self._tensor)
 
     def answers(self, crossed: Array) -> Array | None:
         """The model's first output for what was decoded; None where the head gives it, whatever crosses."""
         if self._tail is None or not self._answers_there:
             return None
-        return in_batches(self._tail, {self._tensor: crossed}, self._output, self._batch)
+        return run_each(self._tail, self._tensor, crossed, self._output)
 
 
-def in_batches(session: Session, feeds: Mapping[str, Array], output: str, batch: int) -> Array:
-    """One output of a model made for batches, for any number of examples."""
+def run_each(session: Session, name: str, values: Array, output: str) -> Array:
+    """One output for each of some values of one input; shape (examples, *its shape)."""
     import numpy as np
 
-    count = len(next(iter(feeds.values())))
-    found = []
-    for start in range(0, count, batch):
-        rows = np.minimum(np.arange(start, start + batch), count - 1)
-        found.append(session.run({name: np.ascontiguousarray(values[rows]) for name, values in feeds.items()})[output])
-    return np.concatenate(found)[:count]
+    return np.stack([session.run({name: each})[output] for each in values])
 
 
 def measure_row(
@@ -121,18 +124,18 @@ def measure_row(
     Args:
         candidate: The method.
         halves: What runs before and after its cut.
-        crossed: The tensor of each example, shape (examples, ...).
+        crossed: The tensor of each example, shape (examples, *shape).
         examples: What the answers are judged by.
-        progress: Told each codec.
+        progress: Told what is measured.
     """
     import numpy as np
 
     errors, sizes = [], []
+    progress.detail(f"{candidate.layer}, {candidate.method}")
     for codec in candidate.codecs:
-        progress.detail(f"{candidate.layer}, {candidate.method}")
-        payloads = [codec.encode(crossed[index : index + 1]) for index in range(len(crossed))]
+        payloads = [codec.encode(each) for each in crossed]
         sizes += [len(payload) for payload in payloads]
-        decoded = np.concatenate([codec.decode(payload) for payload in payloads])
+        decoded = np.stack([codec.decode(payload) for payload in payloads])
         answers = candidate.tune(codec)(decoded) if candidate.tune else halves.answers(decoded)
         errors.append(examples.errors(examples.answers if answers is None else answers)[0])
     return CodecRow(
@@ -197,23 +200,30 @@ def _timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def stage_ends(tensors: Sequence[tuple[str, Tensor]], *, most: int) -> Iterator[tuple[str, Tensor]]:
-    """Of the single tensors that may cross, in order, those at which a bench looks unless told otherwise.
+def stage_ends(graph: ModelGraph, names: Sequence[str], *, most: int) -> list[str]:
+    """Of the tensors that may cross alone, in order, those at which a bench looks unless told otherwise.
 
-    The last of each shape, which ends a stage of the network; where those are fewer than asked for, others evenly.
+    The last of each size, which ends a stage of the network; where those are fewer than asked for, others evenly. What
+    an activation or a norm reads is passed over, since a runtime computes the two as one, and so is what only changes
+    its shape.
 
     Args:
-        tensors: Names of layers, and the tensor that each makes.
+        graph: The model.
+        names: Tensors at which one may cut.
         most: How many at most.
     """
-    ends = [
-        index
-        for index, (_, tensor) in enumerate(tensors)
-        if index + 1 == len(tensors) or tensors[index + 1][1].shape != tensor.shape
-    ]
+    passed_over = {
+        name
+        for name in names
+        if graph.consumers[name]
+        and all(graph.layers[reader].kind in ("activation", "norm", "shape") for reader in graph.consumers[name])
+    }
+    kept = [name for name in names if name in graph.inputs or name not in passed_over]
+    sizes = [graph.tensor_by_name[name].size_bytes for name in kept]
+    ends = [index for index, size in enumerate(sizes) if index + 1 == len(sizes) or sizes[index + 1] != size]
     if len(ends) > most:
         ends = [ends[round(step * (len(ends) - 1) / max(1, most - 1))] for step in range(most)]
-    others = [index for index in range(len(tensors)) if index not in ends]
+    others = [index for index in range(len(kept)) if index not in ends]
     missing = min(most - len(ends), len(others))
     ends += [others[(2 * step + 1) * len(others) // (2 * missing)] for step in range(missing)]
-    return iter([tensors[index] for index in sorted(set(ends))])
+    return [kept[index] for index in sorted(set(ends))]

@@ -32,31 +32,39 @@ class TailExamples:
     """What a codec left of the tensor, and the intact model's answers."""
 
     decoded: Array
-    """Shape (examples, ...), float32."""
+    """Shape (examples, *shape), float32, the model's batch of 1 included."""
     answers: Array
-    """The model's first output, likewise."""
+    """What the intact model makes of the tensor itself, likewise: the tensor that is taught."""
 
 
 def tune_tail(
-    tail: OnnxSegment, output: str, train: TailExamples, validation: TailExamples, *, budget_s: float, seed: int
+    tail: OnnxSegment,
+    *,
+    taught: str,
+    output: str,
+    train: TailExamples,
+    validation: TailExamples,
+    budget_s: float,
+    seed: int = 0,
 ) -> Callable[[Array], Array]:
     """Train a tail for so long, and keep what did best on the validation examples.
 
     Args:
         tail: The layers after the cut, for one example; one input.
-        output: Which of its outputs is learnt.
+        taught: The tensor in it by which it is compared with the intact model.
+        output: Which of its outputs is the answer.
         train: Examples to learn from.
         validation: Examples to judge by.
         budget_s: Seconds of training.
         seed: Of the order of examples.
 
     Returns:
-        From decoded tensors, shape (examples, ...), to answers.
+        From decoded tensors, shape (examples, *shape), to answers.
 
     Raises:
         OffloadError: the tail has an operator without a differentiable form.
     """
-    network = DifferentiableSegment(tail, results=[output])
+    network = DifferentiableSegment(tail, results=[taught, output])
     weights = [weight.requires_grad_(True) for weight in network.parameters()]
     optimiser = torch.optim.Adam(weights, lr=_LEARNING_RATE)
     order = torch.Generator().manual_seed(seed)
@@ -68,7 +76,7 @@ def tune_tail(
             group["lr"] = _LEARNING_RATE * (1 + math.cos(math.pi * spent)) / 2
         rows = torch.randint(len(inputs), (_BATCH,), generator=order)
         optimiser.zero_grad()
-        torch.autograd.backward(functional.mse_loss(_run(network, inputs[rows]), targets[rows]))
+        torch.autograd.backward(functional.mse_loss(network(inputs[rows])[0], targets[rows]))
         optimiser.step()
         if spent * _CHECKS >= checks + 1:
             checks += 1
@@ -79,15 +87,9 @@ def tune_tail(
     def answer(decoded: Array) -> Array:
         with torch.no_grad():
             parts = torch.split(torch.from_numpy(np.ascontiguousarray(decoded)), _BATCH)
-            return torch.cat([_run(network, part) for part in parts]).numpy()
+            return torch.cat([network(part)[1] for part in parts]).numpy()
 
     return answer
-
-
-def _run(network: DifferentiableSegment, decoded: torch.Tensor) -> torch.Tensor:
-    """Examples along the first axis, without the model's own axis of 1 in front of each, in and out."""
-    answers: torch.Tensor = network(decoded.unsqueeze(1))[0]
-    return answers.squeeze(1)
 
 
 def _loss(network: DifferentiableSegment, examples: TailExamples) -> float:
@@ -95,7 +97,7 @@ def _loss(network: DifferentiableSegment, examples: TailExamples) -> float:
         parts = zip(
             *(torch.from_numpy(each).split(_BATCH) for each in (examples.decoded, examples.answers)), strict=True
         )
-        return sum(functional.mse_loss(_run(network, x), y, reduction="sum").item() for x, y in parts)
+        return sum(functional.mse_loss(network(x)[0], y, reduction="sum").item() for x, y in parts)
 
 
 def _judged(network: DifferentiableSegment, examples: TailExamples) -> tuple[float, dict[str, torch.Tensor]]:

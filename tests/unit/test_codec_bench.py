@@ -10,7 +10,6 @@ import pytest
 from offload.artifacts.codec_bench import CodecBench, payload_estimate
 from offload.artifacts.link import Link
 from offload.errors import OffloadError, UsageError
-from offload.graph.model_graph import Tensor
 from offload.planners.codings import codings_of, decoding_factor
 from offload.planners.plan import load_planner, make_plan
 from offload.profilers.codec_bench import stage_ends
@@ -155,14 +154,19 @@ def test_the_picture_has_a_panel_for_each_cut() -> None:
 
 
 def test_a_bench_looks_at_the_ends_of_stages() -> None:
-    def tensors(*sides: int) -> list[tuple[str, Tensor]]:
-        return [
-            (f"l{number}", Tensor(name=f"t{number}", shape=(1, side), dtype="float32"))
-            for number, side in enumerate(sides)
-        ]
+    def at(*floats: int, most: int = 3) -> list[str]:
+        graph = synthetic.chain(floats, [1] * (len(floats) - 1))
+        plain = tuple(dataclasses.replace(layer, kind="linear") for layer in graph.layers)
+        graph = dataclasses.replace(graph, layers=plain)
+        return stage_ends(graph, [tensor.name for tensor in graph.tensors], most=most)
 
-    assert [name for name, _ in stage_ends(tensors(8, 8, 4, 4, 4, 2), most=3)] == ["l1", "l4", "l5"]
-    assert [name for name, _ in stage_ends(tensors(*range(20)), most=3)] == ["l0", "l10", "l19"]
-    alike = [name for name, _ in stage_ends(tensors(8, 8, 8, 8, 8, 8), most=3)]
+    assert at(8, 8, 4, 4, 4, 2) == ["t0", "t3", "t4"]
+    assert at(*range(1, 21)) == ["input", "t9", "t18"]
+    alike = at(8, 8, 8, 8, 8, 8)
     assert len(alike) == 3
-    assert alike[-1] == "l5"
+    assert alike[-1] == "t4"
+
+
+def test_a_bench_passes_over_what_an_activation_reads() -> None:
+    graph = synthetic.chain()  # conv, activation, linear
+    assert stage_ends(graph, [tensor.name for tensor in graph.tensors], most=9) == ["input", "t1", "t2"]

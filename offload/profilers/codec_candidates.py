@@ -1,0 +1,167 @@
+"""Which methods a bench of codecs compares at a cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from offload.artifacts.codec import LearnedKind
+from offload.codecs.base import Codec
+from offload.codecs.catalogue import default_texts, make_codec
+from offload.codecs.trained import TrainedFiles
+from offload.datasets.base import Dataset
+from offload.models.loaded import LoadedOnnxModel
+from offload.profilers.codec_bench import Candidate
+from offload.runtimes.base import Runtime
+from offload.runtimes.trained_codec import TrainedCodecSession
+from offload.training.places import Place
+
+if TYPE_CHECKING:
+    from offload.models.segments import OnnxSegment
+    from offload.profilers.codec_bench import Answer
+    from offload.runtimes.base import Array
+
+METHODS: Mapping[LearnedKind, str] = {"deepcod": "DeepCOD", "entropic": "Entropic", "autoencoder": "AE+"}
+_WORDS = {
+    "jpeg": "JPEG", "webp": "WebP", "avif": "AVIF", "interpolate": "Intp", "cs-dct": "CS-DCT",
+    "cs-wavelet": "CS-wavelet", "lossy": "Lossy",
+}  # fmt: skip
+TUNED = ("jpeg", "webp", "interpolate", "cs-dct", "lossy")
+"""Families whose tail is trained, too: of each the setting with the smallest payload."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How tails are trained for what cannot train itself."""
+
+    data: Dataset
+    """To learn from."""
+    examples: int
+    budget_s: float
+
+
+def trained_candidates(
+    files: Sequence[TrainedFiles], place: Place, runtime: Runtime, *, threads: int
+) -> Iterator[Candidate]:
+    """The learned codecs for a cut; those that differ in their seed alone are one method.
+
+    Args:
+        files: Trained for this model; those for other cuts are passed over.
+        place: The cut.
+        runtime: What runs encoders and decoders.
+        threads: Threads of the runtime.
+    """
+    groups: dict[tuple[object, ...], list[TrainedFiles]] = {}
+    for each in files:
+        told, training = each.manifest, each.manifest.training
+        if told.tensor == place.tensor:
+            same = (told.codec, told.ratio, training.distilled, training.encoder_trained)
+            groups.setdefault(same, []).append(each)
+    ratios = {kind: {ratio for other, ratio, *_ in groups if other == kind} for kind in METHODS}
+    for (_, ratio, distilled, encoder_trained), alike in groups.items():
+        # Chosen on validation examples, never on those of the bench.
+        alike.sort(key=lambda each: (each.manifest.validation_errors or 0.0, each.manifest.training.seed))
+        first = alike[0].manifest
+        method = METHODS[first.codec]
+        if len(ratios[first.codec]) > 1:
+            method += f" {ratio:.2g}"
+        method += ", no distillation" * (not distilled) + ", random encoder" * (not encoder_trained)
+        yield Candidate(
+            method=method,
+            cut=place.cut,
+            tensor=place.tensor,
+            layer=place.layer,
+            codecs=tuple(TrainedCodecSession(each, runtime, threads=threads) for each in alike),
+            encoder=first.encoder,
+            decoder=first.decoder,
+            ablation=not (distilled and encoder_trained),
+        )
+
+
+def plain_candidates(
+    model: LoadedOnnxModel,
+    place: Place,
+    data: Dataset,
+    *,
+    families: Collection[str] | None = None,
+    tuning: Tuning | None = None,
+) -> Iterator[Candidate]:
+    """The codecs that need no training, and where tails may be trained those with a tail of their own.
+
+    Args:
+        model: Whose cut it is.
+        place: The cut.
+        data: Whether the input is an image, and how it was scaled.
+        families: Their names; None takes all.
+        tuning: How tails are trained; None trains none.
+    """
+    pixels = data.pixels if place.tensor.name in model.graph.inputs else None
+    texts = [text for text in default_texts(place.tensor, pixels=pixels) if text != "raw"]
+    tuned = {family: text for text in reversed(texts) if (family := _family(text)) in TUNED}
+    for text in texts:
+        if families is not None and _family(text) not in families:
+            continue
+        for tune in (None, *([_tuner(model, place, tuning)] if tuning and tuned.get(_family(text)) == text else [])):
+            yield Candidate(
+                method=_method(text),
+                cut=place.cut,
+                tensor=place.tensor,
+                layer=place.layer,
+                codecs=(make_codec(text, place.tensor),),
+                tune=tune,
+            )
+
+
+def _family(text: str) -> str:
+    return text.partition(":")[0].partition("+")[0]
+
+
+def _method(text: str) -> str:
+    """A codec's text as tables show it: `WebP 5`, `CS-DCT 0.25`, `int8+zstd`."""
+    name, _, parameters = text.partition(":")
+    first = parameters.partition(",")[0].partition("=")
+    return _WORDS.get(name, name) + (f" {first[2]}" if first[0] in ("quality", "factor", "ratio", "bits") else "")
+
+
+def _tuner(model: LoadedOnnxModel, place: Place, tuning: Tuning) -> Callable[[Codec], Answer]:
+    def tune(codec: Codec) -> Answer:
+        from offload.progress import NullProgress
+        from offload.training.examples import cut_examples, taught_tensors
+        from offload.training.tails import TailExamples, tune_tail
+
+        shares = max(1, len(tuning.data) // tuning.examples)
+        (known,) = cut_examples(
+            model, [place.cut], tuning.data, labelled=False, device="cpu", progress=NullProgress(), part=(0, shares)
+        ).values()
+        taught = taught_tensors(model.graph, place.cut)[0]
+        left = _left(codec, known.at.float().numpy())
+        answers = known.answers[taught].numpy()
+        held = max(1, len(left) // 10)
+        tail = _tail(model, place)
+        return tune_tail(
+            tail,
+            taught=taught,
+            output=model.graph.outputs[0],
+            train=TailExamples(decoded=left[held:], answers=answers[held:]),
+            validation=TailExamples(decoded=left[:held], answers=answers[:held]),
+            budget_s=tuning.budget_s,
+        )
+
+    return tune
+
+
+def _left(codec: Codec, values: Array) -> Array:
+    """What a codec leaves of each array."""
+    import numpy as np
+
+    return np.stack([codec.decode(codec.encode(each)) for each in values])
+
+
+def _tail(model: LoadedOnnxModel, place: Place) -> OnnxSegment:
+    from offload.models.segments import OnnxSegment
+
+    tail = model.divide(place.cut).tail
+    if not isinstance(tail, OnnxSegment):
+        raise ValueError("a cut at which a codec stands leaves a tail")
+    return tail
