@@ -254,7 +254,8 @@ def test_models_lists_the_zoo(run: Run) -> None:
     assert "3×224×224" in outcome.out
     assert max(map(len, run("models").out.splitlines())) <= 100
     listed = {entry["name"]: entry for entry in json.loads(run("models", "--json").out)}
-    assert len(listed) == 22
+    assert len(listed) == 24
+    assert [name for name, entry in listed.items() if entry["trained"]] == ["digits_resnet", "digits_deepspeech"]
     assert listed["resnet18"] == {
         "name": "resnet18",
         "input_shape": "3x224x224",
@@ -263,6 +264,7 @@ def test_models_lists_the_zoo(run: Run) -> None:
         "parameters": 11_689_512,
         "flops": 3_633_038_848,
         "description": "ResNet-18",
+        "trained": False,
     }
     assert listed["gru_tagger"]["input_dtype"] == "int64"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -86,18 +84,11 @@ def test_the_digit_lies_on_top_in_its_colour() -> None:
         assert not covered[0].any()
 
 
-def test_the_same_bits_in_another_process() -> None:
-    code = (
-        "import hashlib, numpy as np; from offload.datasets import digits_in_clutter, spoken_digits as s;"
-        "print(hashlib.sha256(digits_in_clutter.compose('test', np.arange(9))[0].tobytes()"
-        " + s.compose('test', np.arange(9)).tobytes()).hexdigest())"
-    )
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    here = (
-        digits_in_clutter.compose("test", np.arange(9))[0].tobytes()
-        + spoken_digits.compose("test", np.arange(9)).tobytes()
-    )
-    assert other.stdout.strip() == hashlib.sha256(here).hexdigest()
+def test_the_same_bits_as_ever() -> None:
+    """As they were when the weights that come with the program were trained: the same in any process, anywhere."""
+    images, frames = digits_in_clutter.compose("test", np.arange(9))[0], spoken_digits.compose("test", np.arange(9))
+    digests = [hashlib.sha256(each.tobytes()).hexdigest()[:16] for each in (images, frames)]
+    assert digests == ["300dc1477aead003", "89c2d3fc7e744c4e"]
 
 
 def test_digits_in_clutter_as_a_model_takes_them() -> None:

@@ -100,8 +100,9 @@ def counted_by_torch(name: str) -> int:
     with counter:
         on_meta(name)(sample(name, device="meta"))
     total: int = counter.get_total_flops()
-    if name == "deepspeech":  # the module applies W once for both directions, and R to no first step
-        total += 100 * 2 * 2048**2 + 2 * 2 * 2048**2
+    # The module applies W once for both directions, and R to no first step.
+    for recurrence, steps, width in (("deepspeech", 100, 2048), ("digits_deepspeech", 64, 128)):
+        total += (name == recurrence) * (steps + 2) * 2 * width**2
     return total
 
 
@@ -133,7 +134,8 @@ def test_graph(name: str, cache: Path) -> None:
     assert weighted_flops(graph) == pytest.approx(counted_by_torch(name), rel=0.01)
     assert graph.tensor_by_name["input"].shape == (1, *entry.input_shape)
     assert graph.tensor_by_name["input"].dtype == entry.input_dtype
-    assert (model.batch, model.untrained, model.weights) == (1, True, "untrained, seed 0")
+    told = (False, "trained, built in") if entry.trained else (True, "untrained, seed 0")
+    assert (model.batch, model.untrained, model.weights) == (1, *told)
     assert not any(layer.kind == "other" for layer in graph.layers)
     if name in PAPER_LAYERS:
         dropped = sum(isinstance(each, nn.Dropout) for each in on_meta(name).modules())

@@ -266,5 +266,15 @@ CATALOGUE: Mapping[str, ZooEntry] = {
             description="digits-in-clutter",
             weights_sha256="cec376636c0a5efa00e3aa6f75e558e37fce009b94dfa8a3e9210d155c333397",
         ),
+        ZooEntry(
+            name="digits_deepspeech",
+            build=builders.digits_deepspeech,
+            input_shape=(128, 32),
+            layers=24,
+            parameters=137_227,
+            flops=19_796_096,
+            description="spoken-digits",
+            weights_sha256="f5282ef9e85a716b9f508156c7c4d2b414e247eea432c36661f049eb19292acd",
+        ),
     )
 }

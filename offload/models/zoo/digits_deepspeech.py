@@ -10,11 +10,11 @@ BANDS, CONTEXT, WIDTH, TOKENS = 32, 4, 128, 11
 """Log-mel bands; 4 frames before and 4 after; ten digits and the blank, which is last."""
 
 
-class _SumOfDirections(nn.Module):
-    """(N, T, 2, H) to (N, T, H); a module, so that what it gives has a name of its own."""
+class _BatchFirst(nn.Module):
+    """(T, N, H) to (N, T, H); a module, so that what it gives has a name of its own."""
 
     def forward(self, states: Tensor) -> Tensor:
-        return states.sum(dim=2)
+        return states.transpose(0, 1)
 
 
 class DigitsDeepSpeech(nn.Module):
@@ -29,7 +29,7 @@ class DigitsDeepSpeech(nn.Module):
         self.dense1 = nn.Conv1d(BANDS, WIDTH, 2 * CONTEXT + 1, stride=2, padding=CONTEXT)
         self.dense2, self.dense3 = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
         self.layer1, self.layer2, self.layer3, self.layer5 = (nn.Hardtanh(0, CLIP) for _ in range(4))
-        self.recurrent4, self.layer4 = ClippedRecurrence(WIDTH, WIDTH), _SumOfDirections()
+        self.recurrent4, self.layer4 = ClippedRecurrence(WIDTH, WIDTH), _BatchFirst()
         self.dense5, self.dense6 = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, TOKENS)
         self.softmax = nn.LogSoftmax(dim=-1)
 
@@ -37,6 +37,6 @@ class DigitsDeepSpeech(nn.Module):
         """Log-probability of each token at each step."""
         x = self.layer1(self.dense1(frames.transpose(1, 2)).transpose(1, 2))
         x = self.layer3(self.dense3(self.layer2(self.dense2(x))))
-        x = self.layer4(self.recurrent4(x.transpose(0, 1)).permute(2, 0, 1, 3))
+        x = self.layer4(self.recurrent4(x.transpose(0, 1)).sum(dim=1))
         tokens: Tensor = self.softmax(self.dense6(self.layer5(self.dense5(x))))
         return tokens

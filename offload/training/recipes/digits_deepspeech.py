@@ -1,6 +1,7 @@
 """Trains `digits_deepspeech` and writes its weights: `python -m offload.training.recipes.digits_deepspeech`.
 
-Every step takes sequences that no step took before, composed for the training speakers. About five minutes on one core.
+Every step takes sequences that no step took before, composed for the training speakers. About three
+minutes on one core.
 """
 
 from __future__ import annotations

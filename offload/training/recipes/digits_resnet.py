@@ -1,7 +1,7 @@
 """Trains `digits_resnet` and writes its weights: `python -m offload.training.recipes.digits_resnet`.
 
 Every step takes images that no step took before, composed from the training glyphs and photographs; the validation
-images tell how far it is, and nothing is chosen by them. About six minutes on one core.
+images tell how far it is, and nothing is chosen by them. About five minutes on one core.
 """
 
 from __future__ import annotations
