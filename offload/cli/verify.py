@@ -71,7 +71,10 @@ def verify(
         int | None, typer.Option(min=1, metavar="N", help="Examples at most; 200 if left out.", show_default=False)
     ] = None,
     task: Annotated[
-        TaskName | None, typer.Option(help="What the examples' answers are; what the data have if left out.")
+        TaskName | None,
+        typer.Option(
+            metavar="TASK", help="classification, ctc, regression or detection; what the data have if left out."
+        ),
     ] = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
