@@ -4,6 +4,14 @@ Each function reads artifacts or a model and returns one artifact. All raise Off
 mend.
 """
 
+from offload.api.codecs import (
+    CodecOutlook,
+    CodecTrainRequest,
+    list_codecs,
+    show_codec,
+    train_codecs,
+    train_outlook,
+)
 from offload.api.devices import CalibrateRequest, calibrate
 from offload.api.fits import FitOutlook, FitRequest, fit, fit_outlook
 from offload.api.imports import ImportRequest, import_trace
@@ -16,6 +24,8 @@ from offload.api.verifications import VerifyRequest, verify
 
 __all__ = [
     "CalibrateRequest",
+    "CodecOutlook",
+    "CodecTrainRequest",
     "FitOutlook",
     "FitRequest",
     "ImportRequest",
@@ -30,9 +40,13 @@ __all__ = [
     "fit_outlook",
     "import_trace",
     "link",
+    "list_codecs",
     "plan",
     "profile",
     "reproduce",
+    "show_codec",
     "simulate",
+    "train_codecs",
+    "train_outlook",
     "verify",
 ]

@@ -13,6 +13,7 @@ import typer
 
 from offload.cli import failures
 from offload.cli.calibrate import calibrate
+from offload.cli.codec import codec_group
 from offload.cli.devices import devices
 from offload.cli.fit import fit
 from offload.cli.import_verb import import_
@@ -39,6 +40,7 @@ app = typer.Typer(
 for verb in (profile, link, plan, serve, verify, simulate, models, devices, calibrate, fit, reproduce):
     app.command(epilog=_EPILOG)(verb)
 app.command("import", epilog=_EPILOG)(import_)
+app.add_typer(codec_group(_EPILOG), name="codec")
 
 
 def _show_version(asked: bool) -> None:

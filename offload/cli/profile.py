@@ -119,13 +119,11 @@ def profile(
     """Measure what each layer of a model costs on this machine, or on a server; or predict it."""
     from offload import api
     from offload.artifacts.workspace import Workspace
-    from offload.models.inputs import parse_input_shape
 
     terminal: Terminal = context.obj
-    shapes = [parse_input_shape(text) for text in inputs or ()]
     request = api.ProfileRequest(
         model=model,
-        inputs=dict(shapes),
+        inputs=parse_inputs(inputs),
         batch=batch,
         weights=existing_file(weights, "--weights"),
         device=device,
@@ -145,8 +143,6 @@ def profile(
         token=token,
         tls_ca=existing_file(tls_ca, "--tls-ca"),
     )
-    if len(shapes) != len(request.inputs):
-        raise UsageError("--input names the same input twice", hint="give each input one shape")
     if not request.max_time_s:
         raise UsageError("--max-time 0 leaves no time to measure", hint="write it like --max-time 60s")
     workspace = Workspace()
@@ -192,3 +188,17 @@ def _energy(request: api.ProfileRequest) -> str:
     if request.meter == "none" or request.on:
         return ""
     return f"then its energy by --meter {request.meter or 'auto'}, for about half as long, if there is such a meter\n"
+
+
+def parse_inputs(texts: list[str] | None) -> dict[str, tuple[int, ...]]:
+    """The shapes of `--input`, by the names of inputs.
+
+    Raises:
+        UsageError: a text is no NAME=SHAPE, or two are about the same input.
+    """
+    from offload.models.inputs import parse_input_shape
+
+    shapes = [parse_input_shape(text) for text in texts or ()]
+    if len(dict(shapes)) != len(shapes):
+        raise UsageError("--input names the same input twice", hint="give each input one shape")
+    return dict(shapes)

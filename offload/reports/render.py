@@ -7,6 +7,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Literal
 
+from offload.artifacts.codec import TrainedCodec
 from offload.artifacts.codec_bench import CodecBench
 from offload.artifacts.costs import Costs
 from offload.artifacts.link import LinkProfile
@@ -25,6 +26,7 @@ from offload.reports.presets import preset_report
 from offload.reports.profile import profile_report
 from offload.reports.reproduction import reproduction_report
 from offload.reports.simulation import simulation_report
+from offload.reports.trained_codecs import trained_codec_report
 from offload.reports.verification import verification_report
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ def report_on(artifact: Artifact, *, all_layers: bool = False) -> Report:
             return codec_bench_report(artifact)
         case Reproduction():
             return reproduction_report(artifact)
+        case TrainedCodec():
+            return trained_codec_report(artifact)
     raise TypeError(f"there is no report on a {artifact.kind}")
 
 

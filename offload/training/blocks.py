@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ _POOLS: Mapping[int, Any] = {1: functional.max_pool1d, 2: functional.max_pool2d}
 _NARROWER = 8
 """Queries and keys have this many times fewer channels."""
 _MOST_STRIDE = 4
+_MOST_KEYS = 64
+"""After pooling, if there is room to pool."""
 
 
 class SelfAttention(nn.Module):
@@ -29,7 +32,7 @@ class SelfAttention(nn.Module):
         Args:
             rank: Axes of places.
             width: Channels.
-            pooled: Whether keys and values are max-pooled by 2 along each axis.
+            pooled: Whether keys and values are max-pooled along each axis, by 2 or until few are left.
         """
         super().__init__()
         convolution, narrow = CONVOLUTIONS[rank], max(4, width // _NARROWER)
@@ -43,12 +46,21 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Same shape."""
         query, key, value = self.query(x), self.key(x), self.value(x)
-        if self.pool is not None and min(x.shape[2:]) > 1:
-            key, value = self.pool(key, 2), self.pool(value, 2)
+        if self.pool is not None:
+            factor = _pooling(x.shape[2:])
+            key, value = self.pool(key, factor), self.pool(value, factor)
         weights = torch.softmax(query.flatten(2).transpose(1, 2) @ key.flatten(2), dim=-1)
-        read = (value.flatten(2) @ weights.transpose(1, 2)).reshape(x.shape[0], -1, *x.shape[2:])
+        read = (weights @ value.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(x.shape[0], -1, *x.shape[2:])
         result: Tensor = x + self.gamma * self.out(read)
         return result
+
+
+def _pooling(places: Sequence[int]) -> int:
+    """By how much to pool along each axis."""
+    factor = min(2, *places)
+    while math.prod(size // factor for size in places) > _MOST_KEYS and 2 * factor <= min(places):
+        factor *= 2
+    return factor
 
 
 class UpBlock(nn.Module):
@@ -145,7 +157,10 @@ class ResidualDecoder(nn.Module):
 
 
 def decoder_widths(shaping: Shaping) -> tuple[int, int, int]:
-    """Channels of a residual decoder, before, between and after its blocks: fewer where there are more places."""
-    if shaping.stride == _MOST_STRIDE:
-        return 64, 48, 24
-    return (96, 64, 64) if shaping.stride > 1 else (96, 96, 96)
+    """Channels of a residual decoder before, between and after its blocks: more where there are fewer places."""
+    channels = shaping.layout.channels
+    if shaping.stride == 1:
+        same = min(512, max(64, channels * 3 // 4))
+        return same, same, same
+    after = min(256, max(16, channels))
+    return (3 * after, 2 * after, after) if shaping.stride == _MOST_STRIDE else (2 * after, after * 3 // 2, after)
