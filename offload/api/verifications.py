@@ -91,7 +91,7 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
         alternatives=request.alternatives,
         tolerance=request.tolerance,
         slowdown=request.device_slowdown or artifact.device.slowdown,
-        codecs=workspace.root / "codecs",
+        codecs=workspace.codecs,
         labelled=None
         if request.data is None
         else Labelled(data=request.data, task=request.task, samples=request.samples or _SAMPLES),
