@@ -111,7 +111,7 @@ def test_image_folder_refuses(tmp_path: Path) -> None:
     flat.mkdir()
     for index in range(20):
         picture(index).save(flat / f"{index}.png")
-    assert "no class folders" in refusal(lambda: load(flat)).message
+    assert "0.png: not in a class folder" in refusal(lambda: load(flat)).message
     assert len(load(flat, task="detection")) == 16  # the intact model's answers are compared with
     assert "not for ctc" in refusal(lambda: load(two, task="ctc")).message
     damaged = folder_of(tmp_path / "damaged", {"cat": 10, "dog": 10})
