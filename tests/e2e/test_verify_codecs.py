@@ -20,13 +20,15 @@ from offload.artifacts.verification import Verification
 from offload.artifacts.workspace import Workspace
 from offload.codecs.catalogue import make_codec
 from offload.codecs.trained import TrainedFiles
-from offload.errors import OffloadError, UsageError
+from offload.errors import OffloadError, UsageError, VerdictError
 from offload.graph.cuts import prefix_cuts
 from offload.models.load import load_model
+from offload.progress import NullProgress
 from offload.reports.render import render
 from offload.runtimes.onnxruntime import OnnxRuntime
 from offload.serving.client import ServerClient
 from offload.serving.embedded import EmbeddedServer
+from offload.serving.timing import InferResult
 from tests.made_codecs import quantiser
 from tests.serving_models import small_network
 
@@ -216,6 +218,45 @@ def test_a_server_that_decodes_nothing_still_runs_packed_codecs(folder: Path, mo
     for text in (made(folder, "range").manifest.text, "int8"):
         with pytest.raises(OffloadError, match="does not decode payloads"):
             verify(folder, coded_plan(folder, coding(text)))
+
+
+class Interrupted(NullProgress):
+    """Ctrl-C at the third labelled example."""
+
+    measuring, told = False, 0
+
+    def start(self, task: str, total: float | None = None) -> None:
+        self.measuring = task == "measuring accuracy"
+
+    def advance(self, steps: float = 1.0, *, total: float | None = None) -> None:
+        self.told += self.measuring
+        if self.told == 3:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_keeps_the_examples_so_far(folder: Path) -> None:
+    request = api.VerifyRequest(plan=coded_plan(folder, coding("int8")), requests=6, data=str(folder / "data.npz"))
+    found = api.verify(request, workspace=Workspace(folder), progress=Interrupted())
+    assert found.stopped == "interrupted"
+    assert len(found.chosen.samples) == 6
+    assert found.chosen.accuracy is not None
+    assert len(found.chosen.accuracy.errors) == 3
+
+
+def test_wrong_numbers_behind_a_codec_are_a_negative_verdict(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server decodes other bytes than the device has made of the tensor."""
+    infer = ServerClient.infer
+
+    def on_the_way(self: ServerClient, name: str, feeds: Any, **options: Any) -> InferResult:
+        if "r1" in feeds and feeds["r1"].dtype == np.uint8:
+            payload = feeds["r1"].copy()
+            payload[-200:] ^= 0x40
+            feeds = {"r1": payload}
+        return infer(self, name, feeds, **options)
+
+    monkeypatch.setattr(ServerClient, "infer", on_the_way)
+    with pytest.raises(VerdictError, match="wrong numbers"):
+        verify(folder, coded_plan(folder, coding("int8")))
 
 
 def test_no_model_is_left_on_the_server(folder: Path) -> None:
