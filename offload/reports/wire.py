@@ -87,8 +87,8 @@ def _payload_row(role: str, measurement: Measurement) -> tuple[Cell, ...]:
 
 def _decoding(role: str, measurement: Measurement) -> str:
     return (
-        f"{NAMES.get(role, role)}: the server's model decodes by itself; its decoder was asked alone before, measured "
-        f"apart, and took {human(seconds(measurement.decoder_s))}, which the times above count as decoding"
+        f"{NAMES.get(role, role)}: the decoder is part of the server's model; measured apart, alone, it took "
+        f"{human(seconds(measurement.decoder_s))}, which is counted as decoding and not as computing"
     )
 
 

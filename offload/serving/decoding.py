@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from offload.codecs.catalogue import make_codec
 from offload.codecs.text import LONGEST_TEXT
@@ -53,33 +53,31 @@ def announcement(inputs: Mapping[str, Coded]) -> str:
     )
 
 
-def announced_codecs(config: Any, name: str, inputs: Sequence[TensorSpec]) -> dict[str, Codec]:
+def announced_codecs(text: str, inputs: Sequence[TensorSpec]) -> dict[str, Codec]:
     """The codecs of an upload's coded inputs, by name; none where nothing is announced.
 
     How much it can hold is limited with the whole config's length.
 
     Args:
-        config: The upload's `ModelConfig`, None when none was sent.
-        name: The model's.
+        text: What came in PARAMETER; empty when nothing did.
         inputs: What the model itself takes.
 
     Raises:
         RefusalError: INVALID_ARGUMENT, when the announcement is not understood or not about this model.
     """
-    if config is None or PARAMETER not in config.parameters:
+    if not text:
         return {}
-    problem = f"failed to load '{name}': {PARAMETER} "
     try:
-        told = json.loads(config.parameters[PARAMETER].string_value)
+        told = json.loads(text)
     except (ValueError, RecursionError):
-        raise invalid(problem + "is not JSON") from None
+        raise invalid(f"{PARAMETER} is not JSON") from None
     if not isinstance(told, dict):
-        raise invalid(problem + "must be an object of inputs")
+        raise invalid(f"{PARAMETER} must be an object of inputs")
     by_name = {spec.name: spec for spec in inputs}
     for key in told:
         if key not in by_name:
-            raise invalid(f"{problem}names {key[:LONGEST_TEXT]!r}, which is no input of the model")
-    return {key: _codec(fields, by_name[key], f"{problem}of '{key}' ") for key, fields in told.items()}
+            raise invalid(f"{PARAMETER} names {key[:LONGEST_TEXT]!r}, which is no input of the model")
+    return {key: _codec(fields, by_name[key], f"{PARAMETER} of '{key}' ") for key, fields in told.items()}
 
 
 def _codec(fields: object, spec: TensorSpec, problem: str) -> Codec:

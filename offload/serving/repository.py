@@ -127,7 +127,10 @@ class Repository:
             with self._machine:
                 try_in_child(upload, self._limits, threads=self._threads)
                 model = OnnxModel(upload.onnx, threads=self._threads)
-            codecs = announced_codecs(upload.config, upload.name, model.inputs)
+            try:
+                codecs = announced_codecs(upload.announced, model.inputs)
+            except RefusalError as refusal:
+                raise RefusalError(refusal.code, f"failed to load '{upload.name}': {refusal.message}") from refusal
             entry = Entry(name=upload.name, model=model, size_bytes=model.size_bytes, codecs=codecs)
             if upload.config is not None:
                 check_declared(upload.config, upload.name, entry.inputs, model.outputs)

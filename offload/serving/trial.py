@@ -77,16 +77,20 @@ def _check_tensor(tensor: Any) -> None:
         raise OffloadError(f"tensor '{tensor.name}' keeps its data in another file; save the model in one file")
 
 
-def run_once_on_zeros(onnx_bytes: bytes, *, threads: int) -> None:
+def run_once_on_zeros(onnx_bytes: bytes, *, threads: int, announced: str = "") -> None:
     """Load the model as the server will and run it on zeros, dynamic dimensions taken as 1.
+
+    Inputs that are announced to arrive coded go through their codecs.
 
     Raises:
         OffloadError: it cannot be loaded or run.
-        RefusalError: its inputs or outputs are of types the server does not carry.
+        RefusalError: its inputs or outputs are of types the server does not carry, or what it announces is not
+            understood.
     """
     import numpy as np
 
     from offload.runtimes.onnxruntime import OnnxRuntime
+    from offload.serving.decoding import announced_codecs
     from offload.serving.served_model import signature
     from offload.serving.tensors import NUMPY_OF_DATATYPE
 
@@ -96,6 +100,8 @@ def run_once_on_zeros(onnx_bytes: bytes, *, threads: int) -> None:
     for spec in inputs:
         shape = [1 if size == -1 else size for size in spec.shape]
         feeds[spec.name] = np.zeros(shape, NUMPY_OF_DATATYPE[spec.datatype])
+    for name, codec in announced_codecs(announced, inputs).items():
+        feeds[name] = codec.decode(codec.encode(feeds[name]))
     session.run(feeds)
 
 
@@ -106,7 +112,7 @@ def main() -> None:
     try:
         onnx_bytes = Path(settings["path"]).read_bytes()
         check_contents(onnx_bytes)
-        run_once_on_zeros(onnx_bytes, threads=settings["threads"])
+        run_once_on_zeros(onnx_bytes, threads=settings["threads"], announced=settings["announced"])
     except MemoryError:
         answer(error="out of memory", hint="memory")
     except (OffloadError, RefusalError) as error:

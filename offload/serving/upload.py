@@ -48,6 +48,12 @@ class Upload:
     config: Any
     """The `ModelConfig` override, None when none was sent."""
 
+    @property
+    def announced(self) -> str:
+        """Which inputs arrive coded, see `decoding`; empty when nothing was announced."""
+        told = self.config is not None and PARAMETER in self.config.parameters
+        return str(self.config.parameters[PARAMETER].string_value) if told else ""
+
 
 def parse_upload(request: Any, limits: UploadLimits) -> Upload | None:
     """The upload in a `RepositoryModelLoadRequest`, None when it brings no file.
@@ -150,7 +156,7 @@ def check_declared(config: Any, name: str, inputs: Sequence[TensorSpec], outputs
 
 
 def try_in_child(upload: Upload, limits: UploadLimits, *, threads: int) -> None:
-    """Check, load and run the model once in a child process that can be killed.
+    """Check, load and run the model once in a child process that can be killed, decoding what it announces.
 
     Raises:
         RefusalError: INVALID_ARGUMENT for a model that is not acceptable, RESOURCE_EXHAUSTED for one over a limit.
@@ -160,6 +166,7 @@ def try_in_child(upload: Upload, limits: UploadLimits, *, threads: int) -> None:
         path.write_bytes(upload.onnx)
         settings = {
             "path": str(path),
+            "announced": upload.announced,
             "threads": threads,
             "memory_bytes": limits.trial_memory_bytes,
             "cpu_s": limits.trial_time_s * threads,

@@ -17,7 +17,8 @@ from offload.serving.client import ServerClient
 from offload.serving.client_errors import ServerError
 from offload.serving.decoding import PARAMETER, Coded
 from offload.serving.embedded import EmbeddedServer
-from offload.serving.upload import MODEL_FILE
+from offload.serving.server import ServeSettings
+from offload.serving.upload import MODEL_FILE, UploadLimits
 from tests import serving_models as models
 
 IMAGE = Tensor(name="x", shape=(1, 3, 16, 24), dtype="float32")
@@ -197,6 +198,17 @@ def test_announcements_that_are_not_understood(client: ServerClient, text: str, 
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 1000
     assert not client.ready("bad")
+
+
+def test_decoding_that_takes_for_ever_takes_only_its_trial_with_it() -> None:
+    tensor = Tensor(name="x", shape=(1, 64, 256, 256), dtype="float32")
+    settings = ServeSettings(limits=UploadLimits(trial_time_s=4.0))
+    with EmbeddedServer(threads=1, settings=settings) as server, ServerClient(server.address) as client:
+        slow = Coded(codec="cs-dct:ratio=0.5,iterations=500", tensor=tensor)
+        with pytest.raises(ServerError) as caught:
+            client.upload("slow", same(tensor), coded={"x": slow})
+        assert caught.value.code == "RESOURCE_EXHAUSTED"
+        client.upload("quick", same(IMAGE), coded={"x": CODED["int8"]})
 
 
 def test_a_model_without_a_fixed_input_takes_no_payloads(client: ServerClient) -> None:

@@ -104,7 +104,7 @@ def test_the_report_tells_accuracy_sizes_and_what_was_measured_apart() -> None:
     assert "Accuracy over the wire, 400 examples of digits (classification)" in text
     assert "90.0% 89.0% -1.0 %" in text
     assert "deepcod@0123456789ab 150 B 100 – 320 B 200 B" in text
-    assert "its decoder was asked alone before, measured apart, and took 2.1" in text
+    assert "the decoder is part of the server's model; measured apart, alone, it took 2.1" in text
     assert "Payloads" not in render(synthetic.verification(), "table")
 
 
