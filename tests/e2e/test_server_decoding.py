@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from offload.artifacts.codec import SymbolCoding
 from offload.codecs.base import HEADER_BYTES, Codec
 from offload.codecs.catalogue import make_codec
 from offload.codecs.symbols import TABLE_SUM
 from offload.graph.model_graph import Tensor
+from offload.models.joining import join
+from offload.models.load import load_model
+from offload.models.segments import OnnxSegment
+from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.runtimes.trained_codec import TrainedCodecSession, decoder_segment
 from offload.serving.client import ServerClient
 from offload.serving.client_errors import ServerError
 from offload.serving.decoding import PARAMETER, Coded
@@ -20,6 +27,7 @@ from offload.serving.embedded import EmbeddedServer
 from offload.serving.server import ServeSettings
 from offload.serving.upload import MODEL_FILE, UploadLimits
 from tests import serving_models as models
+from tests.made_codecs import quantiser
 
 IMAGE = Tensor(name="x", shape=(1, 3, 16, 24), dtype="float32")
 SYMBOLS = Tensor(name="x", shape=(1, 6, 5, 5), dtype="uint8")
@@ -148,6 +156,35 @@ def test_what_is_no_payload_of_this_codec_is_always_refused(client: ServerClient
             ask(client, name, bad)
         assert caught.value.code == "INVALID_ARGUMENT"
     assert str(codec.max_bytes) in refusal(client, name, too_long)
+
+
+@pytest.mark.parametrize("coding", ["packed", "range"])
+def test_damaged_payloads_of_a_decoder_within_the_model_do_not_hurt_the_server(
+    client: ServerClient, tmp_path: Path, coding: SymbolCoding
+) -> None:
+    whole = tmp_path / "same.onnx"
+    whole.write_bytes(same(IMAGE))
+    files = quantiser(tmp_path / "codecs", load_model(str(whole)), IMAGE, coding=coding, step=1 / 15)
+    codec = TrainedCodecSession(files, OnnxRuntime(), threads=1)
+    joined = join(decoder_segment(files), OnnxSegment(onnx=same(IMAGE), inputs=("x",), outputs=("y",)))
+    (name,) = joined.inputs
+    symbols = Tensor(name=name, shape=IMAGE.shape, dtype="uint8")
+    coded = {name: Coded(codec=codec.symbols.text, tensor=symbols, tables=files.manifest.tables)}
+    client.upload("joined", joined.onnx, coded=coded if coding == "range" else None)
+    payload = codec.encode(example(IMAGE))
+    np.testing.assert_allclose(example(IMAGE), codec.decode(payload), atol=0.5 / 15 + 1e-6)
+
+    def answer(sent: bytes) -> np.ndarray:
+        return client.infer("joined", {name: np.frombuffer(sent, np.uint8)}).outputs["y"]
+
+    codes = set()
+    for bad in damaged(payload, rounds=20):
+        try:
+            assert answer(bad).shape == IMAGE.shape
+        except ServerError as error:
+            codes.add(error.code)
+    assert codes == {"INVALID_ARGUMENT"}
+    np.testing.assert_array_equal(answer(payload), codec.decode(payload))
 
 
 def refusal(client: ServerClient, name: str, payload: bytes) -> str:
