@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from offload.api.codecs import EPOCHS, CodecTrainRequest, train_codecs
 from offload.api.models import identity_of, load
+from offload.artifacts.codec import LearnedKind
 from offload.artifacts.codec_bench import CodecBench, CodecRow
 from offload.artifacts.link import Link, LinkProfile
 from offload.artifacts.workspace import Workspace
