@@ -157,12 +157,13 @@ class _Variant:
     encoder_trained: bool = True
 
 
-def _variants(request: CodecBenchRequest) -> list[_Variant]:
-    """Each kind with each seed, and DeepCOD's two ablations."""
+def _variants(request: CodecBenchRequest, places: Sequence[Place]) -> list[tuple[_Variant, Sequence[Place]]]:
+    """Each kind with each seed everywhere, and DeepCOD's two ablations at the cut in the middle."""
     kinds = [kind for kind in METHODS if _wanted(request, kind)]
-    found = [_Variant(codec=kind, seed=seed) for kind in kinds for seed in range(request.seeds)]
+    found = [(_Variant(codec=kind, seed=seed), places) for kind in kinds for seed in range(request.seeds)]
     if "deepcod" in kinds:
-        found += [_Variant(codec="deepcod", distilled=False), _Variant(codec="deepcod", encoder_trained=False)]
+        ablations = (_Variant(codec="deepcod", distilled=False), _Variant(codec="deepcod", encoder_trained=False))
+        found += [(ablation, [places[len(places) // 2]]) for ablation in ablations]
     return found
 
 
@@ -186,8 +187,8 @@ def _train_missing(
         for told in (files.manifest for files in find_trained(workspace.codecs, model.hash))
         if told.training.data == request.data and told.training.stopped != "interrupted"
     }  # fmt: skip
-    for variant in _variants(request):
-        missing = tuple(place.layer for place in places if (place.tensor, variant) not in there)
+    for variant, wanted in _variants(request, places):
+        missing = tuple(place.layer for place in wanted if (place.tensor, variant) not in there)
         if missing:
             train = CodecTrainRequest(
                 model=request.model, data=request.data, at=missing, codec=variant.codec, seed=variant.seed,

@@ -1,0 +1,296 @@
+"""DeepCOD's tables and figures for networks that come with the program: codecs trained, benched, planned and executed.
+
+First, on `digits_resnet` and digits-in-clutter, every method at the input and behind each block (the paper's Table 1);
+then `digits_deepspeech` on synthetic speech at the input and behind its layers; then the latency of DeepCOD, the
+entropy bottleneck, WebP, the tensor as it is and the device alone, executed over emulated links of 1 to 500 Mbit/s with
+a device ten times slower, and with a second flow on the link (the shape of the paper's Figures 6 to 11). What is
+trained is kept in --folder, and a second run goes on from there.
+
+    python benchmarks/deepcod.py [--quick] [--folder FOLDER] [--seeds 1] [--epochs 2] [--plot FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from offload import api
+from offload.artifacts.codec_bench import CodecBench
+from offload.artifacts.link import Link
+from offload.artifacts.plan import Option
+from offload.artifacts.profile import Profile
+from offload.artifacts.verification import Measurement, Verification
+from offload.artifacts.workspace import Workspace, write_artifact
+from offload.environment import current_environment
+from offload.graph.cuts import make_cut, single_tensor_cuts
+from offload.planners.base import Constraints, Problem
+from offload.planners.codings import codings_of
+from offload.planners.costs import make_option
+from offload.planners.deepcod import accurate
+from offload.planners.plan import load_planner, make_plan
+from offload.reports.codec_bench import codec_bench_picture
+from offload.reports.picture import write_picture
+from offload.reports.render import render
+from offload.serving.client import ServerClient
+from offload.serving.embedded import EmbeddedServer
+from offload.serving.link_emulation import LinkEmulator
+from offload.serving.link_probes import Probes
+from offload.serving.pacing import LinkShape
+from offload.units import format_duration
+
+IMAGES, SPEECH = ("digits_resnet", "digits-in-clutter"), ("digits_deepspeech", "spoken-digits")
+BLOCKS = ("input", "block1", "block2", "block3", "block4")
+LAYERS = ("input", "layer1", "layer2", "layer3", "layer4", "layer5")
+SPEECH_FAMILIES = ("deepcod", "zstd", "fp16", "int8", "int4", "lossy", "interpolate", "cs-dct", "cs-wavelet")
+ABLATED = "block2"
+"""Where `codec bench` looks at ablations, too: in the middle."""
+RATES_BPS = (1e6, 5e6, 20e6, 100e6, 500e6)
+RTT_S = 0.002
+SLOWER = 10.0
+WORKERS = 2
+FAMILIES = {"DeepCOD": "deepcod", "Entropic": "entropic", "WebP": "webp", "fp16+zstd": "fp16+zstd"}
+MOST_LOSS = 0.01
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """How much of it all."""
+
+    folder: Path
+    quick: bool
+    seeds: int
+    epochs: int
+    requests: int
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where everything lands."""
+        return Workspace(self.folder)
+
+
+def train(run: Run) -> None:
+    """All learned codecs, two at a time, one thread each."""
+    jobs: list[list[str]] = []
+    for (model, data), places in ((IMAGES, BLOCKS), (SPEECH, LAYERS)):
+        kinds = ("deepcod", "entropic", "autoencoder") if model == IMAGES[0] else ("deepcod",)
+        for kind in kinds:
+            for place in places:
+                jobs += [
+                    ["--at", place, "--codec", kind, "--seed", str(seed), "--data", data, model]
+                    for seed in range(run.seeds)
+                ]
+    ablations = (["--no-distillation"], ["--random-encoder"])
+    jobs += [
+        ["--at", ABLATED, "--codec", "deepcod", "--data", IMAGES[1], *ablation, IMAGES[0]] for ablation in ablations
+    ]
+    done = run.folder / "trained.txt"
+    known = set(done.read_text().splitlines()) if done.exists() else set()
+    lock = threading.Lock()
+
+    def one(job: Sequence[str]) -> None:
+        words = " ".join(job)
+        if words in known:
+            return
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "offload", "-q", "codec", "train", *job, "--threads", "1", "--resume"]
+        command += ["--epochs", str(run.epochs)]
+        environment = {"OFFLOAD_HOME": str(run.folder.resolve()), "OMP_NUM_THREADS": "1"}
+        told = subprocess.run(command, env=_environment() | environment, capture_output=True, text=True, check=False)
+        with lock:
+            print(f"trained {words}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+            if told.returncode:
+                raise RuntimeError(f"{words}: {told.stderr}")
+            with done.open("a") as file:
+                file.write(words + "\n")
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(one, jobs))
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    root = str(Path(__file__).resolve().parents[1])
+    return {**os.environ, "PYTHONPATH": root}
+
+
+def bench(run: Run, model: str, data: str, places: Sequence[str], plot: Path | None) -> CodecBench:
+    """The table of one model."""
+    path = run.folder / f"{model}.codec-bench.json"
+    if path.exists():
+        return CodecBench.load(path)
+    request = api.CodecBenchRequest(
+        model=model, data=data, at=tuple(places), quick=run.quick, threads=1, seeds=run.seeds, uplink_bps=20e6,
+        codecs=None if model == IMAGES[0] else SPEECH_FAMILIES,
+    )  # fmt: skip
+    found = api.bench_codecs(request, workspace=run.workspace)
+    write_artifact(found, path)
+    if plot is not None:
+        write_picture(codec_bench_picture(found), plot / f"{model}.png")
+    return found
+
+
+def table(found: CodecBench) -> str:
+    """The rows as Markdown."""
+    text: str = render(found, "md")
+    return text
+
+
+def latencies(run: Run, found: CodecBench) -> None:
+    """Methods over links, predicted and measured, alone and beside another flow."""
+    profile = api.profile(
+        api.ProfileRequest(model=IMAGES[0], threads=1, max_time_s=10.0 if run.quick else 30.0), workspace=run.workspace
+    )
+    for competing in (False, True):
+        print(f"\n### {'Beside a second flow' if competing else 'Alone on the link'}\n")
+        names = ["as it is", *FAMILIES, "device alone"]
+        print("| uplink | " + " | ".join(names) + " | DeepCOD against as it is |")
+        print("|---" * (len(names) + 2) + "|")
+        for rate in RATES_BPS:
+            told = executed(run, profile, found, rate, competing=competing)
+            cells = [f"{_shown(told.get(name))}" for name in names]
+            gain = _gain(told.get("as it is"), told.get("DeepCOD"))
+            print(f"| {rate / 1e6:g} Mbit/s | " + " | ".join(cells) + f" | {gain} |", flush=True)
+
+
+def executed(
+    run: Run, profile: Profile, found: CodecBench, rate_bps: float, *, competing: bool
+) -> dict[str, Measurement]:
+    """The best option of each family at one rate, executed."""
+    link = Link(uplink_bps=rate_bps, downlink_bps=rate_bps, rtt_s=RTT_S)
+    problem = Problem(
+        device=profile, server=profile, link=link, target="latency", device_slowdown=SLOWER,
+        codings=codings_of(found, profile, profile), intact_accuracy=found.intact_accuracy,
+        constraints=Constraints(max_accuracy_loss=MOST_LOSS),
+    )  # fmt: skip
+    plan = make_plan(
+        problem, planner=load_planner("deepcod"), device_hash=profile.content_hash, server_hash=profile.content_hash,
+        codec_data=found.data,
+    )  # fmt: skip
+    options = {name: option for name, codec in FAMILIES.items() if (option := best_of(problem, codec))}
+    whole = make_option(problem, make_cut(problem.graph, range(len(problem.graph.layers))))
+    plan = plan.model_copy(update={"chosen": whole, "codec": "raw", "alternatives": tuple(options.values())})
+    path = run.folder / "latency.plan.json"
+    write_artifact(plan, path)
+    shape = LinkShape(rate_bps=rate_bps, delay_s=RTT_S / 2)
+    with ExitStack() as stack:
+        server = stack.enter_context(EmbeddedServer(threads=1))
+        emulated = stack.enter_context(LinkEmulator(server.address, uplink=shape, downlink=shape))
+        if competing:
+            stack.enter_context(second_flow(emulated.address, rate_bps))
+        verification = api.verify(
+            api.VerifyRequest(
+                plan=path, server=emulated.address, requests=run.requests, alternatives=len(options),
+                device_slowdown=SLOWER,
+            ),
+            workspace=run.workspace,
+        )  # fmt: skip
+    return by_name(verification, options)
+
+
+def best_of(problem: Problem, codec: str) -> Option | None:
+    """The fastest option of one family that is accurate enough."""
+    found = [
+        make_option(problem, cut, coding)
+        for tensor, codings in problem.codings.items()
+        for cut in single_tensor_cuts(problem.graph, tensor)
+        for coding in codings
+        if (coding.codec == codec or coding.codec.partition(":")[0].partition("@")[0] == codec)
+        and accurate(problem, coding)
+    ]
+    return min(found, key=lambda option: option.breakdown.latency_s.value, default=None)
+
+
+def by_name(verification: Verification, options: dict[str, Option]) -> dict[str, Measurement]:
+    """Measurements by the method's name."""
+    found = {}
+    if verification.server_only is not None:
+        found["as it is"] = verification.server_only
+    found["device alone"] = verification.chosen
+    for name, option in options.items():
+        for each in verification.alternatives:
+            if (each.option.device_layers, each.option.codec) == (option.device_layers, option.codec):
+                found[name] = each
+    return found
+
+
+@contextmanager
+def second_flow(address: str, rate_bps: float) -> Iterator[None]:
+    """Another client that sends all the time: messages of a tenth of a second of the link."""
+    import numpy as np
+
+    from offload.serving.builtin_models import PROBE_DOWN, PROBE_UP
+
+    probes = Probes(up=PROBE_UP, down=PROBE_DOWN, kind="built-in")
+    payload = np.zeros(max(1000, int(rate_bps / 8 * 0.1)), np.uint8)
+    ended = threading.Event()
+
+    def send() -> None:
+        with ServerClient(address) as client:
+            while not ended.is_set():
+                probes.send(client, "up", payload)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(10)
+
+
+def _shown(measurement: Measurement | None) -> str:
+    if measurement is None:
+        return "–"
+    measured = measurement.measured["latency_s"].value
+    predicted = measurement.option.breakdown.latency_s.value
+    return f"{format_duration(measured)} ({predicted / measured - 1:+.0%})"
+
+
+def _gain(raw: Measurement | None, coded: Measurement | None) -> str:
+    if raw is None or coded is None:
+        return "–"
+    return f"{raw.measured['latency_s'].value / coded.measured['latency_s'].value:.1f}×"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--plot", type=Path)
+    asked = parser.parse_args()
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="offload-deepcod-") as temporary:
+        folder = asked.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        run = Run(
+            folder=folder, quick=asked.quick, seeds=asked.seeds, epochs=asked.epochs or (1 if asked.quick else 2),
+            requests=8 if asked.quick else 20,
+        )  # fmt: skip
+        train(run)
+        print(f"trained after {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+        machine = current_environment()
+        print(f"{datetime.now(UTC):%Y-%m-%d}, {machine.processor}, seeds 0 to {run.seeds - 1}\n")
+        images = bench(run, *IMAGES, BLOCKS, asked.plot)
+        print(table(images), flush=True)
+        print(table(bench(run, *SPEECH, LAYERS, asked.plot)), flush=True)
+        latencies(run, images)
+        print(f"\nall of it took {(time.perf_counter() - started) / 60:.1f} min")
+
+
+if __name__ == "__main__":
+    main()
