@@ -19,6 +19,7 @@ from offload.progress import NullProgress, Progress
 if TYPE_CHECKING:
     from offload.datasets.base import Dataset
     from offload.models.loaded import LoadedOnnxModel
+    from offload.training.examples import CutExamples
     from offload.training.places import Place
     from offload.training.trainer import TrainingSettings
 
@@ -106,7 +107,7 @@ def train_codecs(
         cuts = [place.cut for place in places]
         part = (processes.rank, processes.count)
         known = cut_examples(model, cuts, train, labelled=False, device=device, progress=progress, part=part)
-        held = {}
+        held: Mapping[str, CutExamples] = {}
         if processes.first:
             held = cut_examples(model, cuts, validation, labelled=True, device=device, progress=progress)
         for place in places:

@@ -21,6 +21,8 @@ def codec_group(epilog: str) -> typer.Typer:
         epilog=epilog,
         help="Codecs for the tensor that crosses a cut: train, bench, list and show them.",
     )
-    for name, verb in {"train": train, "bench": bench, "list": list_, "show": show}.items():
-        group.command(name, epilog=epilog)(verb)
+    group.command(epilog=epilog)(train)
+    group.command(epilog=epilog)(bench)
+    group.command("list", epilog=epilog)(list_)
+    group.command(epilog=epilog)(show)
     return group

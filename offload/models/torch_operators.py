@@ -256,7 +256,7 @@ def _tensor_operand(network: WeightedModule, name: str) -> Callable[[], Tensor] 
 
 def _mean(network: WeightedModule, node: Node) -> Compute:
     total, count = _folded(torch.add)(network, node), len(node.inputs)
-    return lambda *flowing: total(*flowing) / count  # type: ignore[operator]
+    return lambda *flowing: torch.as_tensor(total(*flowing)) / count
 
 
 def _where(network: WeightedModule, node: Node) -> Compute:
@@ -265,7 +265,7 @@ def _where(network: WeightedModule, node: Node) -> Compute:
     def compute(*flowing: Tensor) -> Tensor:
         values = iter(flowing)
         condition, yes, no = (next(values) if one is None else one() for one in held)
-        return torch.where(condition.bool(), yes, no)  # type: ignore[union-attr,arg-type]
+        return torch.where(condition.bool(), yes, no)  # type: ignore[union-attr]
 
     return compute
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -29,6 +31,10 @@ class _Masked(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight * self.mask
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """A weight that was assigned, as it is."""
+        return weight
 
 
 class AutoEncoder(LearnedCodec):
@@ -99,7 +105,7 @@ class AutoEncoder(LearnedCodec):
         values: Tensor = (LEVELS - 1) * torch.sigmoid(self.encoder(padded(x, self.shaping.stride)))
         return values
 
-    def _layers(self) -> list[nn.Module]:
+    def _layers(self) -> list[Any]:
         return [*(self.encoder[index] for index in (0, 2)), *(self.decoder.layers[index] for index in (0, 2))]
 
 

@@ -104,7 +104,7 @@ def remove_checkpoint(folder: Path) -> None:
 
 def moments_of(optimiser: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
     """Adam's moments and step counts, by the names of the parameters."""
-    names = {parameter: name for name, parameter in network.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
     return {
         f"{names[parameter]}/{key}": value.detach().cpu().clone()
         for parameter, state in optimiser.state.items()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -12,6 +14,7 @@ from offload.training.network import LearnedCodec, Shaping, padded, straight_thr
 
 LEVELS = 8
 BITS = 3
+_POWER_STEPS = 15
 _SHARPNESS = 2.0
 """Of the soft assignment: its exponent falls by this at the distance between two centres."""
 
@@ -51,6 +54,8 @@ class DeepCod(LearnedCodec):
         with torch.no_grad():
             if encoder:
                 self.encoder.weight = _principal(padded(x, self.shaping.stride), self.encoder)
+            for _ in range(_POWER_STEPS):  # each look at the weight while training is a step towards its norm
+                assert self.encoder.weight is not None  # noqa: S101
             values = self.encoder(padded(x, self.shaping.stride)).flatten()
             levels = (torch.arange(LEVELS, device=x.device) + 0.5) / LEVELS
             sample = values[:: max(1, values.numel() // 100_000)]
@@ -65,12 +70,14 @@ class DeepCod(LearnedCodec):
         distances = (values.unsqueeze(-1) - self.centres).abs()
         soft = torch.softmax(-self.temperature * distances.square(), dim=-1) @ self.centres
         hard = self.centres[distances.argmin(-1)]
-        return self.decoder(straight_through(soft, hard)), self._penalty()
+        made: Tensor = self.decoder(straight_through(soft, hard))
+        return made, self._penalty()
 
     def symbols(self, x: Tensor) -> Tensor:
         """The nearest centre's index."""
         values = self.encoder(padded(x, self.shaping.stride))
-        return (values.unsqueeze(-1) - self.centres).abs().argmin(-1).to(torch.uint8)
+        nearest: Tensor = (values.unsqueeze(-1) - self.centres).abs().argmin(-1)
+        return nearest.to(torch.uint8)
 
     def decode(self, symbols: Tensor) -> Tensor:
         """From the centres."""
@@ -86,10 +93,11 @@ class DeepCod(LearnedCodec):
             return self.centres.new_zeros(())
         rows = self.encoder.weight.flatten(1)
         gram = rows @ rows.T if rows.shape[0] <= rows.shape[1] else rows.T @ rows
-        return self.orthogonality * (gram - torch.eye(len(gram), device=gram.device)).square().sum()
+        away: Tensor = (gram - torch.eye(len(gram), device=gram.device)).square().sum()
+        return self.orthogonality * away
 
 
-def _principal(x: Tensor, encoder: nn.Module) -> Tensor:
+def _principal(x: Tensor, encoder: Any) -> Tensor:
     """The strongest components of patches of x as the encoder's kernels, turned within their space."""
     shape = encoder.weight.shape
     stride, axes = shape[2], range(2, x.ndim)

@@ -26,7 +26,9 @@ _FIRST_STAGE = 0.6
 """Of all epochs."""
 _EXPECTED_BITS = 1.0
 """A symbol; the ratio then says how many channels there are. The rate may leave most of them empty."""
-_STEERED = 0.02
+_SPREAD = 0.5
+"""Of a normal distribution whose integers take one bit."""
+_STEERED = 0.005
 """By how much the logarithm of the rate's weight moves in a step while the rate is off by its own size."""
 _FIRST_WEIGHT = 0.01
 _FACTORS = {1: (1, 1), 2: (2, 1), 4: (2, 2)}
@@ -81,11 +83,11 @@ class Entropic(LearnedCodec):
         self.first_stage = True
 
     def prepare(self, x: Tensor, *, encoder: bool) -> None:
-        """The first layer divides by the tensor's spread, the last gives values of a spread of 2."""
+        """The first layer divides by the tensor's spread, the last gives values of about _EXPECTED_BITS."""
         first, last = self.encoder[0], self.encoder[-1]
         with torch.no_grad():
             first.weight /= x.std().clamp_min(1e-6)
-            last.weight *= 2 / self.encoder(padded(x, self.shaping.stride)).std().clamp_min(1e-6)
+            last.weight *= _SPREAD / self.encoder(padded(x, self.shaping.stride)).std().clamp_min(1e-6)
             last.bias.zero_()
             self.decoder.rescaling.prepare(x)
 
@@ -99,7 +101,7 @@ class Entropic(LearnedCodec):
         bits = self.prior(noisy).sum() / len(x)
         if self.training:
             off = (bits.detach() / self.wanted_bits - 1).clamp(-1, 1)
-            self.rate_weight.mul_(torch.exp(_STEERED * off)).clamp_(1e-5, 1e3)
+            self.rate_weight.mul_(torch.exp(_STEERED * off)).clamp_(1e-4, 10)
         return made, self.rate_weight.clone() * bits / self.wanted_bits
 
     def symbols(self, x: Tensor) -> Tensor:

@@ -53,6 +53,9 @@ class _Decoder(nn.Module):
 class _PackedDecoder(_Decoder):
     """From the payload: the bits are unpacked with operators that any runtime has, exact in float32."""
 
+    halves: Tensor
+    weights: Tensor
+
     def __init__(self, network: LearnedCodec) -> None:
         super().__init__(network)
         self.bits = (network.levels - 1).bit_length()

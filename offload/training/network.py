@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,14 +53,15 @@ class LearnedCodec(nn.Module, ABC):
     kind: LearnedKind
     coding: SymbolCoding
     levels: int
+    channels: int
+    """Of the symbols."""
+    encoder: Any
+    decoder: Any
+    """Modules; nn.Module knows no types of what it holds."""
 
     def __init__(self, shaping: Shaping) -> None:
         super().__init__()
         self.shaping = shaping
-        self.channels: int
-        """Of the symbols."""
-        self.encoder: nn.Module
-        self.decoder: nn.Module
 
     @abstractmethod
     def prepare(self, x: Tensor, *, encoder: bool) -> None:
