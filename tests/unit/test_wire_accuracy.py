@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,8 +13,13 @@ from offload.artifacts.estimate import Estimate
 from offload.artifacts.plan import Coding, Option
 from offload.artifacts.verification import Measurement, Verification
 from offload.artifacts.wire_accuracy import WireAccuracy, beyond_promise
+from offload.datasets.base import Dataset, Task
+from offload.progress import NullProgress
 from offload.reports.render import render
+from offload.runtimes.base import Session
+from offload.verification.accuracy import Examples, measure_accuracy
 from offload.verification.charges import waiting_of
+from offload.verification.deployment import Deployed
 from offload.verification.verify import options_by_role, verdict_of
 from tests import synthetic
 
@@ -140,3 +147,67 @@ def test_encoding_draws_the_power_of_computing_and_does_not_idle() -> None:
     assert breakdown.download_j is not None
     fixed_j = breakdown.radio_j.value + breakdown.download_j.value + waiting.joules(option, away_s=away_s)
     assert joules[0] == pytest.approx(0.008 + fixed_j)
+
+
+class Answers:
+    """A data set whose examples are their own numbers, and what answers them: the model, or an option behind it."""
+
+    name, pixels = "made", None
+
+    def __init__(self, task: Task, answers: np.ndarray, labels: list[object]) -> None:
+        self.task, self.answers, self.asked = task, answers, labels
+
+    def __len__(self) -> int:
+        return len(self.asked)
+
+    def inputs(self, indices: list[int]) -> np.ndarray:
+        return np.array(indices)
+
+    def labels(self, indices: list[int]) -> list[object]:
+        return [self.asked[index] for index in indices]
+
+    def run(self, feeds: dict[str, np.ndarray], *, slowed: bool | None = None) -> object:
+        outputs = {"y": self.answers[int(feeds["x"][0])]}
+        return outputs if slowed is None else (outputs, SimpleNamespace(payload_bytes=7))
+
+
+def ask(intact: Answers, wire: Answers, indices: tuple[int, ...]) -> WireAccuracy:
+    found, interrupted = measure_accuracy(
+        [cast(Deployed, SimpleNamespace(session=wire))],
+        Examples(dataset=cast(Dataset, intact), indices=indices, input="x", output="y"),
+        whole=cast(Session, intact),
+        progress=NullProgress(),
+    )
+    assert not interrupted
+    return found[0]
+
+
+def test_a_regression_is_weighed_by_all_its_labels() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.standard_normal((30, 4))
+    intact, wire = (labels[:, None] + spread * generator.standard_normal((30, 1, 4)) for spread in (0.1, 0.3))
+    drawn = tuple(range(5, 25))
+    made = [Answers("regression", each, list(labels)) for each in (intact, wire)]
+    found = ask(*made, drawn)
+    total = ((labels[5:25] - labels[5:25].mean(axis=0)) ** 2).sum()
+    for accuracy_found, answers in ((found.intact_accuracy, intact), (found.accuracy, wire)):
+        assert accuracy_found == pytest.approx(1 - ((answers[5:25, 0] - labels[5:25]) ** 2).sum() / total)
+    assert found.payload_bytes == (7,) * 20
+
+
+def test_detections_are_compared_with_the_intact_models() -> None:
+    boxes = np.random.default_rng(0).random((6, 1, 5, 3))
+    found = ask(Answers("detection", boxes, [None] * 6), Answers("detection", boxes * 1.1, [None] * 6), (3, 1))
+    assert found.intact_errors == (0.0, 0.0)
+    assert found.errors == pytest.approx((0.1, 0.1))
+
+
+def test_sequences_whose_batch_is_their_second_axis() -> None:
+    def spoken(tokens: list[int]) -> np.ndarray:
+        return np.eye(4)[tokens][:, None]  # steps, batch, tokens and the blank
+
+    intact = np.stack([spoken([0, 3, 1, 3, 2]), spoken([2, 3, 3, 2, 3])])
+    wire = np.stack([spoken([0, 3, 1, 3, 1]), spoken([2, 3, 3, 2, 3])])
+    labels: list[object] = [(0, 1, 2), (2, 2)]
+    found = ask(Answers("ctc", intact, labels), Answers("ctc", wire, labels), (0, 1))
+    assert (found.intact_accuracy, found.accuracy) == (1.0, pytest.approx(1 - 1 / 5))
