@@ -30,27 +30,24 @@ def check_refused(outcome: Outcome, code: int = 1) -> str:
 
 def test_train_list_and_show(run: Run, home: Path) -> None:
     outcome = run(
-        *("codec", "train", *MODEL, "--at", "conv1,relu_1", *DATA, "--codec", "autoencoder", "--ratio", "0.1"),
+        *("codec", "train", *MODEL, "--at", "conv1,relu", *DATA, "--codec", "autoencoder", "--ratio", "0.1"),
         *("--epochs", "1", "--batch", "16", "--threads", "1", "--seed", "3"),
     )
-    if outcome.code:  # names of layers are the exporter's
-        layers = [layer.name for layer in tiny_training.model().graph.layers]
-        pytest.fail(f"{outcome.err} {layers}")
+    assert outcome.code == 0, outcome.err
     folders = sorted(path.name for path in (home / "codecs").iterdir())
     assert len(folders) == 2
-    assert all(name in outcome.out for name in folders)
-    assert f"written to {home / 'codecs' / folders[0]}" in outcome.err
+    assert all(f"written to {home / 'codecs' / name}" in outcome.err for name in folders)
     assert outcome.err.splitlines()[-1] == (
         "next: offload codec bench tests.tiny_training:net --data tests.tiny_training:data"
     )
     listed = run("codec", "list", "--json")
     records = json.loads(listed.out)
     assert [record["name"] for record in records] == folders
-    assert {record["layer"] for record in records} == {"conv1", "relu_1"}
+    assert {record["layer"] for record in records} == {"conv1", "relu"}
     assert all(record["payload_bytes"] > 4 and record["seed"] == 3 for record in records)
     shown = run("codec", "show", records[0]["codec"])
     assert shown.code == 0, shown.err
-    assert records[0]["codec"] in shown.out
+    assert shown.out.startswith(f"{records[0]['codec']} at {records[0]['layer']} of net")
     assert "autoencoder" in run("codec", "show", folders[0], "--json").out
     assert json.loads(run("codec", "show", folders[0], "--json").out)["kind"] == "codec"
     (home / "codecs" / folders[0] / "encoder.onnx").write_bytes(b"no")
