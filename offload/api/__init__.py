@@ -4,6 +4,7 @@ Each function reads artifacts or a model and returns one artifact. All raise Off
 mend.
 """
 
+from offload.api.codec_benches import CodecBenchRequest, bench_codecs
 from offload.api.codecs import (
     CodecOutlook,
     CodecTrainRequest,
@@ -24,6 +25,7 @@ from offload.api.verifications import VerifyRequest, verify
 
 __all__ = [
     "CalibrateRequest",
+    "CodecBenchRequest",
     "CodecOutlook",
     "CodecTrainRequest",
     "FitOutlook",
@@ -35,6 +37,7 @@ __all__ = [
     "ReproduceRequest",
     "SimulateRequest",
     "VerifyRequest",
+    "bench_codecs",
     "calibrate",
     "fit",
     "fit_outlook",

@@ -69,6 +69,7 @@ def bench_codecs(request: CodecBenchRequest, *, workspace: Workspace, progress: 
         OffloadError: the model or the data cannot be used, or a cut is none at which one tensor crosses.
         KeyboardInterrupt: interrupted before the first method was measured.
     """
+    from offload.codecs.catalogue import BUILDERS
     from offload.datasets.catalogue import load_dataset
     from offload.models.loaded import LoadedOnnxModel
     from offload.profilers.codec_bench import time_codecs
@@ -77,6 +78,9 @@ def bench_codecs(request: CodecBenchRequest, *, workspace: Workspace, progress: 
     progress = progress or NullProgress()
     if request.uplink_bps is not None and request.link is not None:
         raise UsageError("--bw and --link exclude each other", hint="a measured link has its own rate: leave one out")
+    for family in request.codecs or ():
+        if family not in (*METHODS, *BUILDERS):
+            raise UsageError(f"--codecs {family}: there is no such family", hint=", ".join((*METHODS, *BUILDERS)))
     runtime, threads = OnnxRuntime(), chosen_threads(request.threads)
     model = load(
         request.model, runtime, inputs=request.inputs, batch=1, weights=request.weights, precision="fp32",

@@ -507,7 +507,14 @@ def test_markdown_tables_have_equally_many_cells(artifact: synthetic.Profile) ->
 
 def test_a_pipe_in_a_name_does_not_break_markdown() -> None:
     network = Network(
-        name="a|b", input_shape=(3, 4), input_dtype="int64", layers=2, parameters=5, flops=6000, description="x"
+        name="a|b",
+        input_shape=(3, 4),
+        input_dtype="int64",
+        layers=2,
+        parameters=5,
+        flops=6000,
+        description="x",
+        trained=False,
     )
     report = models_report([network])
     assert "| a\\|b | 3×4 ids | 2 | 5 | 6.0 kFLOP | x |" in render_report(report, "md")
@@ -518,7 +525,7 @@ def test_colours_only_when_asked_for_and_markup_in_names_is_left_alone() -> None
     report = models_report(
         [
             Network(
-                name="[red]name[/red]", input_shape=(1,), input_dtype="float32", layers=1, parameters=1, flops=1,
+                name="[red]name[/red]", input_shape=(1,), input_dtype="float32", layers=1, parameters=1, flops=1, trained=False,
                 description=":smile:",
             )
         ]

@@ -1,0 +1,160 @@
+"""`offload codec bench`, and what plans and verifications make of it, on a network that comes trained."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from offload import api
+from offload.artifacts.codec_bench import CodecBench
+from offload.artifacts.plan import Plan
+from offload.artifacts.profile import Profile
+from offload.artifacts.verification import Verification
+from offload.artifacts.workspace import Workspace
+from tests import codec_benches, synthetic
+from tests.cli.conftest import Run
+
+QUICK = ("digits_resnet", "--data", "digits-in-clutter", "--quick", "--no-train", "--threads", "1")
+
+
+def newest(kind: type[CodecBench]) -> CodecBench:
+    found = Workspace().newest(kind)
+    assert found is not None
+    return found[1]
+
+
+def test_bench_plan_and_verify(run: Run, tmp_path: Path) -> None:
+    picture = tmp_path / "sizes.png"
+    outcome = run(
+        *("codec", "bench", *QUICK, "--at", "input,avgpool", "--codecs", "webp,int8,uint8", "--examples", "40"),
+        *("--bw", "20mbps", "--picture", str(picture), "--format", "csv"),
+    )
+    assert outcome.code == 0, outcome.err
+    assert "next: offload plan --planner deepcod" in outcome.err
+    assert picture.stat().st_size > 1000
+    rows = list(csv.DictReader(io.StringIO(outcome.out)))
+    methods = {(row["layer"], row["method"]) for row in rows}
+    assert ("input", "WebP 5") in methods
+    assert ("avgpool", "int8+zstd") in methods
+    assert ("avgpool", "as it is") in methods
+    assert ("fc", "send the answer") in methods
+    assert not any(layer == "avgpool" and method.startswith("WebP") for layer, method in methods)
+    by_method = {(row["layer"], row["method"]): row for row in rows}
+    pixels = by_method["input", "uint8"]
+    assert float(pixels["mean_bytes"]) == 3 * 64 * 64 + 4
+    assert float(pixels["accuracy_change"]) == 0
+    assert float(pixels["of_uint8_input"]) == pytest.approx(1, rel=1e-3)
+    assert float(by_method["avgpool", "as it is"]["transfer_s"]) == pytest.approx(128 * 4 * 8 / 20e6, rel=1e-6)
+    bench = newest(CodecBench)
+    assert len(bench.intact_errors) == 40
+    assert bench.intact_accuracy > 0.8
+
+    outcome = run("profile", "digits_resnet", "--threads", "1", "--max-time", "3s")
+    assert outcome.code == 0, outcome.err
+    measured = Workspace().newest(Profile)
+    assert measured is not None
+    profile = str(measured[0])
+    outcome = run(
+        *("plan", "--planner", "deepcod", "--bw", "1mbps", "--server", profile, "--pin", "fc=server"),
+        *("--max-accuracy-loss", "5%", "-o", "plan.json"),
+    )
+    assert outcome.code == 0, outcome.err
+    assert "took the newest bench" in outcome.err
+    plan = Plan.load(Path("plan.json"))
+    assert plan.chosen.coding is not None  # 512 B as they are take 4 ms, some 100 B of int8 less than 1 ms
+    assert "Before you rely on this" not in outcome.out or "accuracy" in outcome.out
+    outcome = run("verify", "plan.json", "--requests", "5", "--data", "digits-in-clutter", "--samples", "20")
+    assert outcome.code in (0, 4), outcome.err  # the machine decides whether the latency is within tolerance
+    found = Workspace().newest(Verification)
+    assert found is not None
+    assert found[1].chosen.accuracy is not None
+
+
+def test_codecs_are_for_the_planner_that_chooses_them(run: Run) -> None:
+    for option in (("--codecs", "webp"), ("--max-accuracy-loss", "1%"), ("--min-accuracy", "90%")):
+        outcome = run("plan", "--bw", "1mbps", "--profile", profile_file(), *option)
+        assert outcome.code == 2
+        assert "add --planner deepcod" in outcome.err
+
+
+def profile_file() -> str:
+    path = Path("device.profile.json")
+    path.write_text(synthetic.profile().to_json())
+    return str(path)
+
+
+def test_a_plan_without_a_bench_says_how_to_make_one(run: Run) -> None:
+    outcome = run("plan", "--bw", "1mbps", "--profile", profile_file(), "--planner", "deepcod")
+    assert outcome.code == 1
+    assert "no bench of codecs for toy" in outcome.err
+    assert "offload codec bench toy --data DATA" in outcome.err
+
+
+def test_an_accuracy_that_nothing_reaches_is_a_verdict(run: Run) -> None:
+    device = synthetic.profile()
+    bench = codec_benches.bench(device, (codec_benches.row(device.graph.tensors[1]),))
+    Path("b.json").write_text(bench.to_json())
+    profile = profile_file()
+    outcome = run(
+        *("plan", "--bw", "1mbps", "--profile", profile, "--server", profile, "--planner", "deepcod"),
+        *("--bench", "b.json", "--min-accuracy", "99%"),
+    )
+    assert outcome.code == 4
+    assert "the intact model reaches 75.0%" in outcome.err
+    assert "int8 zstd reaches most, 75.0%" in outcome.err
+
+
+def test_a_bench_of_another_model_is_refused(run: Run) -> None:
+    other = synthetic.profile(model=synthetic.identity(hash="b" * 64))
+    bench = codec_benches.bench(other, (codec_benches.row(other.graph.tensors[1]),))
+    Path("b.json").write_text(bench.to_json())
+    outcome = run("plan", "--bw", "1mbps", "--profile", profile_file(), "--planner", "deepcod", "--bench", "b.json")
+    assert outcome.code == 1
+    assert "the codecs' bench is of toy (bbbbbbbbbbbb)" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("nothing", "--data", "digits-in-clutter"), "there is no model 'nothing'"),
+        (("digits_resnet", "--data", "nothing"), "there are no data 'nothing'"),
+        ((*QUICK, "--at", "stage1.conv1"), ""),
+        ((*QUICK, "--at", "nowhere"), "--at nowhere"),
+        ((*QUICK, "--bw", "5"), "5"),
+        ((*QUICK, "--examples", "0"), "--examples"),
+        ((*QUICK, "--codecs", "gzip"), "gzip"),
+    ],
+)
+def test_bad_input_is_one_line(run: Run, arguments: tuple[str, ...], told: str) -> None:
+    outcome = run("codec", "bench", *arguments)
+    if not told:  # a cut at which two tensors cross
+        told = "tensors cross there"
+    assert outcome.code in (1, 2)
+    assert told in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_the_request_is_passed_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    device = synthetic.profile()
+    bench = codec_benches.bench(device, (codec_benches.row(device.graph.tensors[1]),))
+
+    def answer(request: api.CodecBenchRequest, **_: object) -> CodecBench:
+        seen.append(request)
+        return bench
+
+    monkeypatch.setattr(api, "bench_codecs", answer)
+    outcome = run(
+        *("codec", "bench", "m", "--data", "d", "--at", "a,b", "--at", "c", "--codecs", "webp,int8", "--seeds", "3"),
+        *("--examples", "50", "--threads", "2", "--bw", "8mbps", "--input", "x=1x3x8x8"),
+    )
+    assert outcome.code == 0, outcome.err
+    assert seen == [
+        api.CodecBenchRequest(
+            model="m", data="d", at=("a", "b", "c"), codecs=("webp", "int8"), seeds=3, examples=50, threads=2,
+            uplink_bps=8e6, inputs={"x": (1, 3, 8, 8)},
+        )
+    ]  # fmt: skip
