@@ -59,59 +59,72 @@ def test_bench_plan_and_verify(run: Run, tmp_path: Path) -> None:
     profile = str(measured[0])
     outcome = run(
         *("plan", "--planner", "deepcod", "--bw", "1mbps", "--server", profile, "--pin", "fc=server"),
-        *("--max-accuracy-loss", "5%", "-o", "plan.json"),
+        *("--max-accuracy-loss", "5%", "-o", str(tmp_path / "plan.json")),
     )
     assert outcome.code == 0, outcome.err
     assert "took the newest bench" in outcome.err
-    plan = Plan.load(Path("plan.json"))
+    plan = Plan.load(tmp_path / "plan.json")
     assert plan.chosen.coding is not None  # 512 B as they are take 4 ms, some 100 B of int8 less than 1 ms
     assert "Before you rely on this" not in outcome.out or "accuracy" in outcome.out
-    outcome = run("verify", "plan.json", "--requests", "5", "--data", "digits-in-clutter", "--samples", "20")
+    outcome = run(
+        *("verify", str(tmp_path / "plan.json"), "--requests", "5"),
+        *("--data", "digits-in-clutter", "--samples", "20"),
+    )
     assert outcome.code in (0, 4), outcome.err  # the machine decides whether the latency is within tolerance
     found = Workspace().newest(Verification)
     assert found is not None
     assert found[1].chosen.accuracy is not None
 
 
-def test_codecs_are_for_the_planner_that_chooses_them(run: Run) -> None:
+def test_codecs_are_for_the_planner_that_chooses_them(run: Run, tmp_path: Path) -> None:
     for option in (("--codecs", "webp"), ("--max-accuracy-loss", "1%"), ("--min-accuracy", "90%")):
-        outcome = run("plan", "--bw", "1mbps", "--profile", profile_file(), *option)
+        outcome = run("plan", "--bw", "1mbps", "--profile", profile_file(tmp_path), *option)
         assert outcome.code == 2
         assert "add --planner deepcod" in outcome.err
 
 
-def profile_file() -> str:
-    path = Path("device.profile.json")
+def profile_file(tmp_path: Path) -> str:
+    path = tmp_path / "device.profile.json"
     path.write_text(synthetic.profile().to_json())
     return str(path)
 
 
-def test_a_plan_without_a_bench_says_how_to_make_one(run: Run) -> None:
-    outcome = run("plan", "--bw", "1mbps", "--profile", profile_file(), "--planner", "deepcod")
+def test_a_plan_without_a_bench_says_how_to_make_one(run: Run, tmp_path: Path) -> None:
+    outcome = run("plan", "--bw", "1mbps", "--profile", profile_file(tmp_path), "--planner", "deepcod")
     assert outcome.code == 1
     assert "no bench of codecs for toy" in outcome.err
     assert "offload codec bench toy --data DATA" in outcome.err
 
 
-def test_an_accuracy_that_nothing_reaches_is_a_verdict(run: Run) -> None:
+def test_an_accuracy_that_nothing_reaches_is_a_verdict(run: Run, tmp_path: Path) -> None:
     device = synthetic.profile()
     bench = codec_benches.bench(device, (codec_benches.row(device.graph.tensors[1]),))
-    Path("b.json").write_text(bench.to_json())
-    profile = profile_file()
+    (tmp_path / "b.json").write_text(bench.to_json())
+    profile = profile_file(tmp_path)
     outcome = run(
         *("plan", "--bw", "1mbps", "--profile", profile, "--server", profile, "--planner", "deepcod"),
-        *("--bench", "b.json", "--min-accuracy", "99%"),
+        *("--bench", str(tmp_path / "b.json"), "--min-accuracy", "99%"),
     )
     assert outcome.code == 4
     assert "the intact model reaches 75.0%" in outcome.err
     assert "int8 zstd reaches most, 75.0%" in outcome.err
 
 
-def test_a_bench_of_another_model_is_refused(run: Run) -> None:
+def test_a_bench_of_another_model_is_refused(run: Run, tmp_path: Path) -> None:
     other = synthetic.profile(model=synthetic.identity(hash="b" * 64))
     bench = codec_benches.bench(other, (codec_benches.row(other.graph.tensors[1]),))
-    Path("b.json").write_text(bench.to_json())
-    outcome = run("plan", "--bw", "1mbps", "--profile", profile_file(), "--planner", "deepcod", "--bench", "b.json")
+    (tmp_path / "b.json").write_text(bench.to_json())
+    outcome = run(
+        "plan",
+        "--bw",
+        "1mbps",
+        "--profile",
+        profile_file(tmp_path),
+        "--planner",
+        "deepcod",
+        "--bench",
+        str(tmp_path / "b.json"),
+    )
     assert outcome.code == 1
     assert "the codecs' bench is of toy (bbbbbbbbbbbb)" in outcome.err
 
