@@ -104,6 +104,8 @@ def train_codecs(
     train, validation = _data(request, model, "train"), _data(request, model, "validation")
     trained: list[TrainedFiles] = []
     with joined(device) as processes:
+        if not processes.first:
+            progress = NullProgress()
         cuts = [place.cut for place in places]
         part = (processes.rank, processes.count)
         known = cut_examples(model, cuts, train, labelled=False, device=device, progress=progress, part=part)

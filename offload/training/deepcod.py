@@ -14,7 +14,10 @@ from offload.training.network import LearnedCodec, Shaping, padded, straight_thr
 
 LEVELS = 8
 BITS = 3
+_LARGEST_EXACT = 1024
+"""Values in a patch up to which its principal components are found exactly."""
 _POWER_STEPS = 15
+"""Looks at the encoder's weight, each a step of the power iteration towards its norm."""
 _SHARPNESS = 2.0
 """Of the soft assignment: its exponent falls by this at the distance between two centres."""
 
@@ -54,8 +57,8 @@ class DeepCod(LearnedCodec):
         with torch.no_grad():
             if encoder:
                 self.encoder.weight = _principal(padded(x, self.shaping.stride), self.encoder)
-            for _ in range(_POWER_STEPS):  # each look at the weight while training is a step towards its norm
-                assert self.encoder.weight is not None  # noqa: S101
+            for _ in range(_POWER_STEPS):
+                self.encoder(padded(x[:1], self.shaping.stride))
             values = self.encoder(padded(x, self.shaping.stride)).flatten()
             levels = (torch.arange(LEVELS, device=x.device) + 0.5) / LEVELS
             sample = values[:: max(1, values.numel() // 100_000)]
@@ -106,8 +109,10 @@ def _principal(x: Tensor, encoder: Any) -> Tensor:
     places = len(shape) - 2
     patches = x.permute(0, *range(2, 2 + places), 1, *range(2 + places, x.ndim)).reshape(-1, shape[1:].numel())
     centred = (patches - patches.mean(0)).double()
-    _, components = torch.linalg.eigh(centred.T @ centred)
-    kept = components.flip(1)[:, : shape[0]].T
+    if centred.shape[1] <= _LARGEST_EXACT:
+        kept = torch.linalg.eigh(centred.T @ centred)[1].flip(1)[:, : shape[0]].T
+    else:  # the exact ones would take minutes
+        kept = torch.svd_lowrank(centred, q=min(2 * shape[0], *centred.shape), niter=4)[2][:, : shape[0]].T
     turn, _ = torch.linalg.qr(torch.randn(len(kept), len(kept), dtype=torch.float64))
     weight = torch.zeros(shape[0], shape[1:].numel(), dtype=torch.float64)
     weight[: len(kept)] = turn @ kept.cpu()

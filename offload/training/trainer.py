@@ -230,7 +230,7 @@ class _Run:
         self.network.load_state_dict(kept.weights)
         restore_moments(self.optimiser, self.network, kept.moments)
         self.best, self.best_epoch, self.epochs = kept.best, kept.best_epoch, list(kept.epochs)
-        self.progress.note(f"{len(self.epochs)} epochs were trained before")
+        self.progress.note(f"epochs trained before: {len(self.epochs)}")
 
     def _keep(self) -> None:
         if self.training.processes.first:

@@ -147,5 +147,5 @@ sys.exit(main(sys.argv[1:]))
     assert "with --resume goes on" in stopped.stderr
     resumed = subprocess.run([*command, "--resume"], capture_output=True, text=True, cwd=root, timeout=120)
     assert resumed.returncode == 0, resumed.stderr
-    assert "1 epochs were trained before" in resumed.stderr
+    assert "epochs trained before: 1" in resumed.stderr
     assert len(list((home / "codecs").iterdir())) == 2

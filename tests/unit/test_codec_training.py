@@ -73,7 +73,7 @@ def test_going_on_after_a_stop_ends_where_no_stop_would_have(tmp_path: Path, cod
         assert len(stopped.manifest.training.epochs) == after
         told = Told()
         resumed = tiny_training.trained(root, "conv1", codec=codec, epochs=3, resume=True, progress=told)
-        assert told.notes == [f"{after} epochs were trained before"]
+        assert told.notes == [f"epochs trained before: {after}"]
         assert weights_of(resumed) == weights_of(whole)
         losses = [[one.validation_loss for one in files.manifest.training.epochs] for files in (resumed, whole)]
         assert losses[0] == losses[1]

@@ -270,3 +270,18 @@ def test_the_batch_may_stand_anywhere(tmp_path: Path) -> None:
     held = tiny_training.examples("relu", "validation", "speech").at.float().numpy()
     assert session.decode(session.encode(held[0])).shape == held[0].shape == files.manifest.tensor.shape
     assert files.manifest.validation_errors is not None
+
+
+def test_principal_components_of_large_patches_are_found_nearly() -> None:
+    layout = Layout(shape=(1, 80, 8, 8), order=(0, 1, 2, 3), places=(8, 8))
+    shaping = Shaping(layout=layout, stride=4, ratio=0.001, bounds=None)
+    network = NETWORKS["deepcod"](shaping, tiny_training.settings())
+    torch.manual_seed(1)
+    x = torch.randn(40, 8, 8, 8).repeat_interleave(10, 1) + 0.01 * torch.randn(40, 80, 8, 8)
+    network.prepare(x, encoder=True)
+    rows = network.encoder.weight.detach().flatten(1)
+    torch.testing.assert_close(rows @ rows.T, torch.eye(len(rows)), rtol=0, atol=1e-3)
+    patches = x.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).reshape(-1, 1280)
+    patches = patches - patches.mean(0)
+    best = float(torch.linalg.svdvals(patches)[: len(rows)].square().sum())
+    assert float((patches @ rows.T).square().sum()) > 0.95 * best
