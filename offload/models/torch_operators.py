@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -176,14 +175,12 @@ def _gemm(network: WeightedModule, node: Node) -> Compute:
         raise unknown(node, "of two tensors")
     values = network.values_of(node.inputs[1])
     weight = network.weight(np.float32(alpha) * (values if node.attributes.get("transB") else values.T))
-    bias: Callable[[], Any] = lambda: None  # noqa: E731  as the others
-    if len(node.inputs) > 2 and node.inputs[2]:
-        bias = network.weight(np.float32(beta) * network.values_of(node.inputs[2]))
-    return lambda x: (
-        functional.linear(x, weight()) + bias()
-        if bias() is not None and bias().ndim != 1
-        else (functional.linear(x, weight(), bias()))
-    )
+    if len(node.inputs) == 2 or not node.inputs[2]:
+        return lambda x: functional.linear(x, weight())
+    if not network.is_constant(node.inputs[2]):
+        raise unknown(node, "of two tensors")
+    bias = network.weight(np.float32(beta) * network.values_of(node.inputs[2]))
+    return lambda x: functional.linear(x, weight()) + bias()
 
 
 def _clip(network: WeightedModule, node: Node) -> Compute:
@@ -284,11 +281,6 @@ def unknown(node: Node, how: str = "") -> OffloadError:
         f"the operator {node.op}{form} ({node.outputs[0]}) has no differentiable form here",
         hint="choose a later cut, behind that layer, or export the model without it",
     )
-
-
-def whole_matrix(values: NDArray[Any]) -> bool:
-    """Whether a constant is a matrix of weights."""
-    return values.ndim == 2
 
 
 OPERATORS: Mapping[str, Translation] = {

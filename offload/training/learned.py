@@ -109,7 +109,7 @@ def shaping_of(model: LoadedOnnxModel, place: Place, *, ratio: float, pixels: Pi
     side = min(layout.places)
     return Shaping(
         layout=layout,
-        stride=4 if side >= 28 or (image and side >= 4) else 2 if side >= 12 else 1,
+        stride=4 if side >= 16 or (image and side >= 4) else 2 if side >= 8 else 1,
         ratio=ratio,
         bounds=_bounds(pixels) if image and pixels is not None else None,
     )

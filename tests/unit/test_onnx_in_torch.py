@@ -124,3 +124,78 @@ def test_an_operator_without_a_differentiable_form_is_named() -> None:
     with pytest.raises(OffloadError, match="the operator Det") as caught:
         DifferentiableSegment(OnnxSegment(onnx=document, inputs=("x",), outputs=("y",)))
     assert caught.value.hint
+
+
+def one_node(op: str, shape: tuple[int, ...], out: tuple[int, ...], constants: dict[str, np.ndarray] | None = None,
+             inputs: tuple[str, ...] = ("x",), **attributes: object) -> OnnxSegment:  # fmt: skip
+    """A model of one node."""
+    from onnx import numpy_helper
+
+    held = constants or {}
+    graph = helper.make_graph(
+        [helper.make_node(op, [*inputs, *(name for name in held if name not in inputs)], ["y"], **attributes)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, out)],
+        [numpy_helper.from_array(values, name) for name, values in held.items()],
+    )
+    document = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return OnnxSegment(onnx=document.SerializeToString(), inputs=("x",), outputs=("y",))
+
+
+def of(*values: float, dtype: type = np.int64) -> np.ndarray:
+    return np.array(values, dtype)
+
+
+WEIGHTS = np.random.default_rng(5)
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        one_node("Conv", (1, 3, 9), (1, 4, 5), {"w": WEIGHTS.random((4, 3, 3), np.float32)}, strides=[2], pads=[1, 1]),
+        one_node("Conv", (1, 3, 9, 8), (1, 4, 5, 4), {"w": WEIGHTS.random((4, 3, 3, 3), np.float32)}, strides=[2, 2],
+                 auto_pad="SAME_UPPER"),
+        one_node("Conv", (1, 2, 5, 5), (1, 4, 5, 5), {"w": WEIGHTS.random((4, 1, 3, 3), np.float32)}, group=2,
+                 pads=[2, 0, 0, 2]),
+        one_node("ConvTranspose", (1, 3, 5), (1, 4, 10), {"w": WEIGHTS.random((3, 4, 4), np.float32)}, strides=[2],
+                 pads=[1, 1]),
+        one_node("MaxPool", (1, 2, 5, 5), (1, 2, 3, 3), kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 2, 2]),
+        one_node("AveragePool", (1, 2, 6), (1, 2, 3), kernel_shape=[2], strides=[2]),
+        one_node("Gemm", (2, 3), (2, 4), {"w": WEIGHTS.random((3, 4), np.float32), "b": of(1, dtype=np.float32)},
+                 alpha=0.5, beta=2.0),
+        one_node("Slice", (1, 6, 5), (1, 3, 4), {"s": of(1, 0), "e": of(6, -1), "a": of(1, 2), "t": of(2, 1)}),
+        one_node("Slice", (1, 6, 5), (1, 4, 5), {"s": of(4), "e": of(0), "a": of(1), "t": of(-1)}),
+        one_node("Slice", (1, 6, 5), (1, 6, 5), {"s": of(-1), "e": of(-99), "a": of(1), "t": of(-1)}),
+        one_node("Pad", (1, 2, 4), (1, 2, 7), {"p": of(0, 0, 1, 0, 0, 2), "v": np.float32(3)}),
+        one_node("Pad", (1, 2, 4), (1, 2, 7), {"p": of(0, 0, 1, 0, 0, 2)}, mode="reflect"),
+        one_node("Gather", (1, 5, 3), (1, 2, 2, 3), {"i": np.array([[0, -1], [2, 2]])}, axis=1),
+        one_node("Expand", (1, 1, 3), (1, 4, 3), {"s": of(1, 4, 3)}),
+        one_node("ReduceMax", (1, 5, 3), (1, 3), {"a": of(1)}, keepdims=0),
+        one_node("Pow", (1, 4), (1, 4), {"e": np.float32(2)}),
+        one_node("Sub", (1, 4), (1, 4), {"one": np.float32(1)}, inputs=("one", "x")),
+        one_node("Div", (1, 4), (1, 4), {"by": of(2, 4, 8, 16, dtype=np.float32)}),
+        one_node("Mul", (1, 4), (1, 4), inputs=("x", "x")),
+        one_node("DepthToSpace", (1, 8, 2, 2), (1, 2, 4, 4), blocksize=2),
+        one_node("HardSigmoid", (1, 4), (1, 4)),
+        one_node("LogSoftmax", (1, 4), (1, 4)),
+        one_node("InstanceNormalization", (1, 2, 5), (1, 2, 5),
+                 {"s": of(1, 2, dtype=np.float32), "b": of(0, 1, dtype=np.float32)}),
+        one_node("Erf", (1, 4), (1, 4)),
+        one_node("Clip", (1, 4), (1, 4), {"low": np.float32(-0.5)}),
+    ],
+    ids=lambda segment: onnx_op(segment),
+)  # fmt: skip
+def test_single_operators_compute_what_onnx_runtime_computes(segment: OnnxSegment) -> None:
+    import onnx
+
+    (entry,) = onnx.load_from_string(segment.onnx).graph.input
+    shape = [size.dim_value for size in entry.type.tensor_type.shape.dim]
+    feeds = {"x": np.random.default_rng(3).standard_normal((EXAMPLES, *shape), dtype=np.float32)}
+    check_alike(by_onnxruntime(segment, feeds), in_torch(segment, feeds))
+
+
+def onnx_op(segment: OnnxSegment) -> str:
+    import onnx
+
+    return onnx.load_from_string(segment.onnx).graph.node[0].op_type
