@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from offload.api.codecs import EPOCHS, CodecTrainRequest, train_codecs
+from offload.api.codecs import CodecTrainRequest, train_codecs
 from offload.api.models import identity_of, load
 from offload.artifacts.codec import LearnedKind
 from offload.artifacts.codec_bench import CodecBench, CodecRow
@@ -197,7 +197,7 @@ def _train_missing(
             train = CodecTrainRequest(
                 model=request.model, data=request.data, at=missing, codec=variant.codec, seed=variant.seed,
                 distilled=variant.distilled, encoder_trained=variant.encoder_trained, threads=request.threads,
-                epochs=1 if request.quick else EPOCHS, inputs=request.inputs, weights=request.weights, resume=True,
+                epochs=1 if request.quick else None, inputs=request.inputs, weights=request.weights, resume=True,
             )  # fmt: skip
             trained = train_codecs(train, workspace=workspace, progress=progress)
             if any(files.manifest.training.stopped == "interrupted" for files in trained):

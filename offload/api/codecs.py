@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from offload.training.places import Place
     from offload.training.trainer import TrainingSettings
 
-EPOCHS, BATCH = 4, 32
+BATCH = 32
+STEPS, FEWEST_EPOCHS = 1500, 4
+"""How long a training is unless it is said: the epochs of so many steps, but not fewer than so many."""
 LEARNING_RATE = 2e-3
 """For short training. DeepCOD's authors take 1e-4, over many more steps."""
 
@@ -41,7 +43,8 @@ class CodecTrainRequest:
     """Payload bits against those of the tensor's float32 values; None takes what the paper's tables have."""
     task: Task | None = None
     """None takes what the data have answers for."""
-    epochs: int = EPOCHS
+    epochs: int | None = None
+    """None takes as many as make STEPS steps, and FEWEST_EPOCHS at least."""
     batch: int = BATCH
     learning_rate: float = LEARNING_RATE
     seed: int = 0
@@ -76,6 +79,7 @@ class CodecOutlook:
     encoder_parameters: int
     decoder_parameters: int
     examples: int
+    epochs: int
     steps: int
 
 
@@ -123,7 +127,7 @@ def train_codecs(
                 examples=len(train),
                 data=request.data,
                 task=train.task,
-                settings=_settings(request, model, place),
+                settings=_settings(request, model, place, len(train)),
                 device=device,
                 root=workspace.codecs,
                 checkpoints=workspace.cache,
@@ -162,7 +166,7 @@ def train_outlook(
     data = _data(request, model, "train")
     found = []
     for place in places:
-        settings = _settings(request, model, place)
+        settings = _settings(request, model, place, len(data))
         shaping = shaping_of(model, place, ratio=settings.ratio, pixels=data.pixels)
         network = NETWORKS[request.codec](shaping, settings)
         count = 1
@@ -180,7 +184,8 @@ def train_outlook(
                 encoder_parameters=sum(weight.numel() for weight in network.encoder.parameters()),
                 decoder_parameters=sum(weight.numel() for weight in network.decoder.parameters()),
                 examples=len(data),
-                steps=request.epochs * max(1, len(data) // request.batch),
+                epochs=settings.epochs,
+                steps=settings.epochs * max(1, len(data) // request.batch),
             )
         )
     return tuple(found)
@@ -236,14 +241,14 @@ def _data(request: CodecTrainRequest, model: LoadedOnnxModel, split: str) -> Dat
     return load_dataset(request.data, tensor=tensor, split=cast(Split, split), task=request.task)
 
 
-def _settings(request: CodecTrainRequest, model: LoadedOnnxModel, place: Place) -> TrainingSettings:
+def _settings(request: CodecTrainRequest, model: LoadedOnnxModel, place: Place, examples: int) -> TrainingSettings:
     from offload.training.learned import usual_ratio
     from offload.training.trainer import TrainingSettings
 
     return TrainingSettings(
         codec=request.codec,
         ratio=request.ratio or usual_ratio(model, place),
-        epochs=request.epochs,
+        epochs=request.epochs or max(FEWEST_EPOCHS, -(-STEPS * request.batch // examples)),
         batch=request.batch,
         learning_rate=request.learning_rate,
         seed=request.seed,

@@ -65,7 +65,12 @@ def train(
     task: Annotated[
         TaskName | None, typer.Option(help="What the answers are; what the data have labels for if left out.")
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the training examples.")] = 4,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Passes over the training examples; those of 1500 steps if left out."
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(min=2, metavar="N", help="Examples in one step.")] = 32,
     lr: Annotated[
         float, typer.Option(min=0.0, metavar="RATE", help="Learning rate at first; it falls to 0. The paper's is 1e-4.")
@@ -151,5 +156,6 @@ def _intention(outlook: api.CodecOutlook, request: api.CodecTrainRequest) -> str
         f"would train {request.codec} at {outlook.layer}: {tensor} float32 to symbols {symbols} of {outlook.levels} "
         f"levels, {size}, ratio {outlook.ratio:.3g}\n"
         f"  encoder of {outlook.encoder_parameters} parameters, decoder of {outlook.decoder_parameters}; "
-        f"{outlook.examples} examples, {outlook.steps} steps on {request.device}"
+        f"{outlook.examples} examples, {outlook.epochs} epochs of {outlook.steps // outlook.epochs} steps "
+        f"on {request.device}"
     )
