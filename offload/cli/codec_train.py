@@ -67,9 +67,7 @@ def train(
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(
-            min=1, metavar="N", help="Passes over the training examples; those of 1500 steps if left out."
-        ),
+        typer.Option(min=1, metavar="N", help="Passes over the training examples; those of 1500 steps if left out."),
     ] = None,
     batch: Annotated[int, typer.Option(min=2, metavar="N", help="Examples in one step.")] = 32,
     lr: Annotated[
