@@ -51,6 +51,8 @@ def joined(device: str) -> Iterator[Processes]:
         yield Processes()
         return
     try:
+        if device != "cpu":
+            torch.cuda.set_device(device)
         distributed.init_process_group("gloo" if device == "cpu" else "nccl", rank=int(rank), world_size=int(count))
     except (RuntimeError, ValueError) as error:
         raise OffloadError(
