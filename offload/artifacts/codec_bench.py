@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from offload.artifacts.base import Amount, Artifact, Count, NotNegative, Seconds
+from offload.artifacts.base import Amount, Artifact, Count, NotNegative, Positive, Seconds
 from offload.artifacts.codec import NetworkSize
 from offload.artifacts.estimate import CONFIDENCE, RESAMPLES, Estimate
 from offload.artifacts.link import Link
@@ -57,7 +57,8 @@ class CodecBench(Artifact):
         runtime: What ran it, encoders and decoders.
         data: The data set, as named.
         task: What its answers are.
-        weights: What each example's errors count against: 1 (classification), the reference's length (ctc).
+        weights: What each example's errors count against: 1 (classification), the reference's length (ctc), the
+            answers' variance (regression).
         intact_errors: Errors of the intact model for each test example.
         reference_s: Samples of the reference kernel beside the codecs' times.
         pixels: How many pixel values an input has where the inputs are images: its bytes as uint8.
@@ -72,7 +73,7 @@ class CodecBench(Artifact):
     runtime: RuntimeIdentity
     data: str
     task: str
-    weights: tuple[Annotated[float, Field(gt=0, le=1e6)], ...]
+    weights: tuple[Positive, ...]
     intact_errors: Errors
     reference_s: tuple[Seconds, ...]
     pixels: Count | None

@@ -34,8 +34,9 @@ class Coding:
     """On the device as profiled, before any slowdown or load."""
     decode_s: Estimate
     """On the server, likewise."""
-    accuracy: NotNegative
-    """Of the model behind the codec: one less its error rate."""
+    accuracy: FiniteFloat
+    """Of the model behind the codec: one less its error rate, which may be above one where errors are no counts of
+    wrong answers."""
     accuracy_change: Estimate
     """Against the intact model on the same examples; negative is a loss."""
     decoder_bytes: Amount = 0

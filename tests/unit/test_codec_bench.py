@@ -9,6 +9,7 @@ import pytest
 
 from offload.artifacts.codec_bench import CodecBench, payload_estimate
 from offload.artifacts.link import Link
+from offload.artifacts.plan import Plan
 from offload.errors import OffloadError, UsageError
 from offload.planners.codings import codings_of, decoding_factor
 from offload.planners.plan import load_planner, make_plan
@@ -59,6 +60,19 @@ def test_errors_of_sequences_count_against_their_lengths() -> None:
     bench = codec_benches.bench(DEVICE, (row,), weights=(4.0, 6.0, 5.0, 5.0), intact_errors=(0.0,) * 4)
     assert bench.accuracy(row) == pytest.approx(1 - 2 / 20)
     assert bench.accuracy_change(row).value == pytest.approx(-0.1)
+
+
+def test_a_regression_behind_a_bad_codec_is_told_planned_and_read_again() -> None:
+    # squared errors of answers in the thousands, several times their variance
+    row = codec_benches.row(CROSSING, codec="lossy:bits=1", errors=((3e7, 9e7, 3e7, 3e7),))
+    bench = codec_benches.bench(DEVICE, (row,), task="regression", weights=(1e7,) * 4, intact_errors=(1e6,) * 4)
+    assert CodecBench.from_json(bench.to_json(), source="b.json").accuracy(row) == pytest.approx(-3.5)
+    link = Link(uplink_bps=1e6, downlink_bps=1e6, rtt_s=0.0)
+    problem = dataclasses.replace(synthetic.problem(link=link), codings=codings_of(bench, DEVICE, DEVICE))
+    plan = make_plan(problem, planner=load_planner("deepcod"), device_hash="d", server_hash="s", codec_data="made-up")
+    again = Plan.from_json(plan.to_json(), source="plan.json")
+    assert again.chosen.coding is not None
+    assert again.chosen.coding.accuracy == pytest.approx(-3.5)
 
 
 @pytest.mark.parametrize("changes", [{"intact_errors": (0.0,)}, {"weights": ()}])
