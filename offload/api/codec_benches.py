@@ -33,6 +33,7 @@ _ROUNDS, _QUICK_ROUNDS = 15, 5
 _EXAMPLES, _QUICK_EXAMPLES = 1000, 200
 _TUNE_S, _QUICK_TUNE_S = 60.0, 8.0
 _TUNE_ON, _QUICK_TUNE_ON = 4000, 600
+_QUICK_EPOCHS = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +181,8 @@ def _train_missing(
 ) -> None:
     """Train the learned codecs that the workspace has not for this model, data and these cuts.
 
+    One that a quick bench trained counts as there for another quick one only.
+
     Raises:
         KeyboardInterrupt: interrupted; what was trained is kept, and the same command goes on from there.
     """
@@ -189,7 +192,9 @@ def _train_missing(
             encoder_trained=told.training.encoder_trained,
         ))
         for told in (files.manifest for files in find_trained(workspace.codecs, model.hash))
-        if told.training.data == request.data and told.training.stopped != "interrupted"
+        if told.training.data == request.data
+        and told.training.stopped != "interrupted"
+        and (request.quick or len(told.training.epochs) > _QUICK_EPOCHS)
     }  # fmt: skip
     for variant, wanted in _variants(request, places):
         missing = tuple(place.layer for place in wanted if (place.tensor, variant) not in there)
@@ -197,7 +202,8 @@ def _train_missing(
             train = CodecTrainRequest(
                 model=request.model, data=request.data, at=missing, codec=variant.codec, seed=variant.seed,
                 distilled=variant.distilled, encoder_trained=variant.encoder_trained, threads=request.threads,
-                epochs=1 if request.quick else None, inputs=request.inputs, weights=request.weights, resume=True,
+                epochs=_QUICK_EPOCHS if request.quick else None, inputs=request.inputs, weights=request.weights,
+                resume=True,
             )  # fmt: skip
             trained = train_codecs(train, workspace=workspace, progress=progress)
             if any(files.manifest.training.stopped == "interrupted" for files in trained):

@@ -148,15 +148,15 @@ def make_codec(text: str, tensor: Tensor, *, tables: Tables = ()) -> Codec:
 
 
 def default_texts(tensor: Tensor, *, pixels: PixelScale | None) -> tuple[str, ...]:
-    """The codecs that a bench tries on a tensor: those of the list that can take it, `raw` first.
+    """The codecs that a bench tries on a tensor: those that can take it, `raw` first, of a family the smallest first.
 
     Args:
         tensor: What crosses.
         pixels: How its image was scaled, where it is the model's input and an image.
     """
-    texts = ["raw", "zstd", "fp16", "fp16+zstd", "int8+zstd", "int4+zstd", "lossy:bits=3", "lossy:bits=2"]
-    texts += [f"interpolate:factor={factor}" for factor in (2, 4)]
-    texts += [f"{name}:ratio={ratio}" for name in ("cs-dct", "cs-wavelet") for ratio in (0.25, 0.1)]
+    texts = ["raw", "zstd", "fp16", "fp16+zstd", "int8+zstd", "int4+zstd", "lossy:bits=2", "lossy:bits=3"]
+    texts += [f"interpolate:factor={factor}" for factor in (4, 2)]
+    texts += [f"{name}:ratio={ratio}" for name in ("cs-dct", "cs-wavelet") for ratio in (0.1, 0.25)]
     if pixels is not None:
         scale = _scale_text(pixels)
         texts += [f"uint8:{scale}"]

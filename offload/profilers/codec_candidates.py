@@ -46,22 +46,26 @@ def trained_candidates(
 ) -> Iterator[Candidate]:
     """The learned codecs for a cut; those that differ in their seed alone are one method.
 
+    Of a seed that was trained several times (interrupted, or briefly before) the one that was trained longest counts.
+
     Args:
         files: Trained for this model; those for other cuts are passed over.
         place: The cut.
         runtime: What runs encoders and decoders.
         threads: Threads of the runtime.
     """
-    groups: dict[tuple[object, ...], list[TrainedFiles]] = {}
-    for each in files:
+    groups: dict[tuple[object, ...], dict[int, TrainedFiles]] = {}
+    for each in sorted(files, key=_how_long):
         told, training = each.manifest, each.manifest.training
         if told.tensor == place.tensor:
             same = (told.codec, told.ratio, training.distilled, training.encoder_trained)
-            groups.setdefault(same, []).append(each)
+            groups.setdefault(same, {})[training.seed] = each
     ratios = {kind: {ratio for other, ratio, *_ in groups if other == kind} for kind in METHODS}
-    for (_, ratio, distilled, encoder_trained), alike in groups.items():
+    for (_, ratio, distilled, encoder_trained), by_seed in groups.items():
         # Chosen on validation examples, never on those of the bench.
-        alike.sort(key=lambda each: (each.manifest.validation_errors or 0.0, each.manifest.training.seed))
+        alike = sorted(
+            by_seed.values(), key=lambda each: (each.manifest.validation_errors or 0.0, each.manifest.training.seed)
+        )
         first = alike[0].manifest
         method = METHODS[first.codec]
         if len(ratios[first.codec]) > 1:
@@ -77,6 +81,12 @@ def trained_candidates(
             decoder=first.decoder,
             ablation=not (distilled and encoder_trained),
         )
+
+
+def _how_long(files: TrainedFiles) -> tuple[bool, int, str]:
+    """By what the one of two codecs that was trained longer is told."""
+    training = files.manifest.training
+    return training.stopped != "interrupted", len(training.epochs), files.manifest.created_at
 
 
 def plain_candidates(

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
+from offload.api import codec_benches as codec_benches_api
+from offload.api.codecs import CodecTrainRequest
+from offload.artifacts.codec import EpochRecord
 from offload.artifacts.codec_bench import CodecBench, payload_estimate
 from offload.artifacts.link import Link
 from offload.artifacts.plan import Plan
+from offload.artifacts.workspace import Workspace
+from offload.codecs.catalogue import default_texts, make_codec
+from offload.codecs.trained import TrainedFiles
+from offload.datasets.base import PixelScale
 from offload.errors import OffloadError, UsageError
+from offload.graph.cuts import make_cut
+from offload.graph.model_graph import Tensor
 from offload.planners.codings import codings_of, decoding_factor
 from offload.planners.plan import load_planner, make_plan
 from offload.profilers.codec_bench import stage_ends
+from offload.profilers.codec_candidates import TUNED, trained_candidates
+from offload.progress import NullProgress
 from offload.reports.codec_bench import codec_bench_picture
 from offload.reports.render import render
-from tests import codec_benches, synthetic
+from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.training.places import Place
+from tests import codec_benches, made_codecs, synthetic
 
 DEVICE = synthetic.profile()
 CROSSING = DEVICE.graph.tensors[1]
@@ -184,3 +200,60 @@ def test_a_bench_looks_at_the_ends_of_stages() -> None:
 def test_a_bench_passes_over_what_an_activation_reads() -> None:
     graph = synthetic.chain()  # conv, activation, linear
     assert stage_ends(graph, [tensor.name for tensor in graph.tensors], most=9) == ["input", "t1", "t2"]
+
+
+def _trained(root: Path, *, seed: int, epochs: int, stopped: Literal["done", "interrupted"] = "done") -> TrainedFiles:
+    model: Any = SimpleNamespace(name="m", hash="0" * 64)
+    tensor = Tensor(name="t", shape=(1, 4, 2, 2), dtype="float32")
+    files = made_codecs.quantiser(root, model, tensor, coding="packed", step=1.0 + seed + epochs)
+    record = EpochRecord(loss=1.0, validation_loss=1.0, error_rate=None, took_s=1.0)
+    training = dataclasses.replace(
+        files.manifest.training, seed=seed, epochs=(record,) * epochs, stopped=stopped, distilled=True,
+        encoder_trained=True,
+    )  # fmt: skip
+    return dataclasses.replace(files, manifest=files.manifest.model_copy(update={"training": training}))
+
+
+def test_a_seed_counts_once_as_it_was_trained_longest(tmp_path: Path) -> None:
+    files = [
+        _trained(tmp_path, seed=0, epochs=5),
+        _trained(tmp_path, seed=0, epochs=1),
+        _trained(tmp_path, seed=0, epochs=9, stopped="interrupted"),
+        _trained(tmp_path, seed=1, epochs=4),
+    ]
+    graph = synthetic.chain()
+    place = Place(cut=make_cut(graph, ()), tensor=files[0].manifest.tensor, layer="conv")
+    (candidate,) = trained_candidates(files, place, OnnxRuntime(), threads=1)
+    assert {codec.text for codec in candidate.codecs} == {files[0].manifest.text, files[3].manifest.text}
+
+
+@pytest.mark.parametrize(("quick", "trained_again"), [(True, False), (False, True)])
+def test_what_a_quick_bench_trained_is_there_for_quick_ones_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: bool, trained_again: bool
+) -> None:
+    brief = _trained(tmp_path, seed=0, epochs=1)
+    asked: list[CodecTrainRequest] = []
+
+    def train(request: CodecTrainRequest, **_: object) -> tuple[()]:
+        asked.append(request)
+        return ()
+
+    monkeypatch.setattr(codec_benches_api, "find_trained", lambda *_: [brief])
+    monkeypatch.setattr(codec_benches_api, "train_codecs", train)
+    request = codec_benches_api.CodecBenchRequest(model="m", data="made", codecs=("deepcod",), quick=quick)
+    place = Place(cut=make_cut(synthetic.chain(), ()), tensor=brief.manifest.tensor, layer="conv")
+    model: Any = SimpleNamespace(hash="0" * 64)
+    codec_benches_api._train_missing(request, model, [place], Workspace(tmp_path), NullProgress())
+    whole = [each for each in asked if each.distilled and each.encoder_trained]
+    assert len(whole) == trained_again
+    assert len(asked) - len(whole) == 2  # the ablations
+
+
+def test_of_a_family_the_setting_with_the_smallest_payload_gets_a_tuned_tail() -> None:
+    tensor = Tensor(name="x", shape=(1, 3, 16, 16), dtype="float32")
+    texts = default_texts(tensor, pixels=PixelScale())
+    image = np.random.default_rng(0).random(tensor.shape, np.float32)
+    for family in TUNED:
+        sizes = [len(make_codec(text, tensor).encode(image)) for text in texts if text.startswith(family + ":")]
+        assert len(sizes) > 1
+        assert sizes == sorted(sizes)
