@@ -28,9 +28,8 @@ _EXPECTED_BITS = 1.0
 """A symbol; the ratio then says how many channels there are. The rate may leave most of them empty."""
 _SPREAD = 0.5
 """Of a normal distribution whose integers take one bit."""
-_STEERED = 0.005
-"""By how much the logarithm of the rate's weight moves in a step while the rate is off by its own size."""
-_FIRST_WEIGHT = 0.01
+_RATE_WEIGHT = 3.0
+"""Of the rate in the loss, for what it is above the one that was asked for, as a share of that."""
 _FACTORS = {1: (1, 1), 2: (2, 1), 4: (2, 2)}
 
 
@@ -55,12 +54,11 @@ class Prior(nn.Module):
 
 
 class Entropic(LearnedCodec):
-    """Integers with a learned prior; the rate's weight is steered so that payloads reach the ratio asked for."""
+    """Integers with a learned prior; the rate costs nothing up to the ratio asked for, and much above it."""
 
     kind = "entropic"
     coding = "range"
     levels = LEVELS
-    rate_weight: Tensor
 
     def __init__(self, shaping: Shaping) -> None:
         super().__init__(shaping)
@@ -77,7 +75,6 @@ class Entropic(LearnedCodec):
         )
         self.prior = Prior(self.channels)
         self.decoder = ResidualDecoder(shaping, self.channels, decoder_widths(shaping))
-        self.register_buffer("rate_weight", torch.tensor(_FIRST_WEIGHT))
         payload_bytes = max(1.0, shaping.ratio * 4 * math.prod(shaping.layout.shape) - HEADER_BYTES)
         self.wanted_bits = 8 * payload_bytes
         self.first_stage = True
@@ -98,11 +95,10 @@ class Entropic(LearnedCodec):
         if not self.first_stage:
             return made, values.new_zeros(())
         noisy = values + torch.rand_like(values) - 0.5
-        bits = self.prior(noisy).sum() / len(x)
-        if self.training:
-            off = (bits.detach() / self.wanted_bits - 1).clamp(-1, 1)
-            self.rate_weight.mul_(torch.exp(_STEERED * off)).clamp_(1e-4, 10)
-        return made, self.rate_weight.clone() * bits / self.wanted_bits
+        over = functional.relu(self.prior(noisy).sum() / len(x) / self.wanted_bits - 1)
+        # The prior learns at any rate, the encoder is held to the one that was asked for.
+        fit = self.prior(noisy.detach()).mean()
+        return made, _RATE_WEIGHT * over + fit - fit.detach()
 
     def symbols(self, x: Tensor) -> Tensor:
         """Rounded integers, the middle of the levels being 0."""
