@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 from offload import api
 from offload.artifacts.codec_bench import CodecBench
@@ -106,8 +109,8 @@ def train(run: Run) -> None:
         started = time.perf_counter()
         command = [sys.executable, "-m", "offload", "-q", "codec", "train", *job, "--threads", "1", "--resume"]
         command += ["--epochs", str(run.epochs)]
-        environment = {"OFFLOAD_HOME": str(run.folder.resolve()), "OMP_NUM_THREADS": "1"}
-        told = subprocess.run(command, env=_environment() | environment, capture_output=True, text=True, check=False)
+        environment = {"OFFLOAD_HOME": str(run.folder.resolve()), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        told = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
         with lock:
             print(f"trained {words}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
             if told.returncode:
@@ -117,13 +120,6 @@ def train(run: Run) -> None:
 
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(one, jobs))
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    root = str(Path(__file__).resolve().parents[1])
-    return {**os.environ, "PYTHONPATH": root}
 
 
 def bench(run: Run, model: str, data: str, places: Sequence[str], plot: Path | None) -> CodecBench:
@@ -266,6 +262,7 @@ def _gain(raw: Measurement | None, coded: Measurement | None) -> str:
 
 
 def main() -> None:
+    """Train, bench, execute."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--folder", type=Path)
@@ -282,7 +279,8 @@ def main() -> None:
             requests=8 if asked.quick else 20,
         )  # fmt: skip
         train(run)
-        print(f"trained after {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        print(f"trained in {time.perf_counter() - started:.0f} s, {spent:.0f} s of processors\n", flush=True)
         machine = current_environment()
         print(f"{datetime.now(UTC):%Y-%m-%d}, {machine.processor}, seeds 0 to {run.seeds - 1}\n")
         images = bench(run, *IMAGES, BLOCKS, asked.plot)
