@@ -115,7 +115,7 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
                     battery_j=request.battery_j,
                     pareto=request.pareto,
                     codec_data=None if bench is None else bench.data,
-                    warnings=[*warnings, *_decoding_warnings(bench, device, server)],
+                    warnings=[*warnings, *_coding_warnings(bench, device, server)],
                 )
             )
         except VerdictError as refusal:
@@ -151,16 +151,27 @@ def _bench(request: PlanRequest, device: Profile, workspace: Workspace, progress
     return found[1]
 
 
-def _decoding_warnings(bench: CodecBench | None, device: Profile, server: Profile) -> list[str]:
-    from offload.planners.codings import decoding_factor
+def _coding_warnings(bench: CodecBench | None, device: Profile, server: Profile) -> list[str]:
+    """Where encoders and decoders were not timed where the plan has them run."""
+    from offload.planners.codings import decoding_factor, timed_on
 
-    factor = 1.0 if bench is None else decoding_factor(bench, device, server)
-    if factor == 1.0:
+    if bench is None:
         return []
-    return [
-        f"decoders were timed on the device and count {factor:.2g} times that on the server, as the whole model does: "
-        "`offload verify` measures them there"
-    ]
+    found = []
+    if not timed_on(bench, device):
+        here, there = bench.environment.processor, device.environment.processor
+        found.append(
+            f"encoders count as they were timed on {here} with {bench.runtime.name}, {bench.runtime.threads} threads; "
+            f"the device's profile is of {there}, {device.runtime.name}, {device.runtime.threads} threads "
+            f"({device.source}): `offload codec bench` there, with the profile's --threads"
+        )
+    factor = decoding_factor(bench, device, server)
+    if factor != 1.0:
+        found.append(
+            f"decoders were timed on the device and count {factor:.2g} times that on the server, as the whole model "
+            "does: `offload verify` measures them there"
+        )
+    return found
 
 
 def _check_device_side(request: PlanRequest, device: Profile, link: Link) -> None:

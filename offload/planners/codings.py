@@ -68,12 +68,16 @@ def decoding_factor(bench: CodecBench, device: Profile, server: Profile) -> floa
 
     1 on a server of the bench's kind; else as the two take for the whole model, which is an assumption.
     """
-    same = server.source == "measured" and (server.environment.processor, server.environment.gpus, server.runtime) == (
-        bench.environment.processor,
-        bench.environment.gpus,
-        bench.runtime,
-    )
-    return 1.0 if same else server.whole.value / device.whole.value
+    return 1.0 if timed_on(bench, server) else server.whole.value / device.whole.value
+
+
+def timed_on(bench: CodecBench, profile: Profile) -> bool:
+    """Whether a bench timed codecs on what a profile is of: the same processor, GPUs, runtime and threads."""
+    return profile.source == "measured" and (
+        profile.environment.processor,
+        profile.environment.gpus,
+        profile.runtime,
+    ) == (bench.environment.processor, bench.environment.gpus, bench.runtime)
 
 
 def _family(row: CodecRow) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from pathlib import Path
 
@@ -108,6 +109,24 @@ def test_an_accuracy_that_nothing_reaches_is_a_verdict(run: Run, tmp_path: Path)
     assert outcome.code == 4
     assert "the intact model reaches 75.0%" in outcome.err
     assert "int8 zstd reaches most, 75.0%" in outcome.err
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_encoders_that_were_not_timed_on_the_profiled_device_are_told_of(
+    run: Run, tmp_path: Path, threads: int
+) -> None:
+    device = synthetic.profile()
+    runtime = dataclasses.replace(device.runtime, threads=threads)
+    bench = codec_benches.bench(device, (codec_benches.row(device.graph.tensors[1]),), runtime=runtime)
+    (tmp_path / "b.json").write_text(bench.to_json())
+    profile = profile_file(tmp_path)
+    outcome = run(
+        *("plan", "--bw", "1mbps", "--profile", profile, "--server", profile, "--planner", "deepcod", "--json"),
+        *("--bench", str(tmp_path / "b.json"), "-o", str(tmp_path / "plan.json")),
+    )
+    assert outcome.code == 0, outcome.err
+    told = [warning for warning in Plan.load(tmp_path / "plan.json").warnings if "encoders count" in warning]
+    assert len(told) == (threads != device.runtime.threads)
 
 
 def test_a_bench_of_another_model_is_refused(run: Run, tmp_path: Path) -> None:
