@@ -14,6 +14,7 @@ from torch import Tensor
 
 from offload.artifacts.codec import EpochRecord, LearnedKind
 from offload.datasets.base import Task
+from offload.errors import OffloadError
 from offload.models.onnx_in_torch import DifferentiableSegment
 from offload.progress import Progress
 from offload.training.checkpoints import (
@@ -104,7 +105,7 @@ def train(network: LearnedCodec, training: Training, progress: Progress) -> Trai
         progress: Observer.
 
     Raises:
-        OffloadError: a checkpoint to go on from is damaged or of another training.
+        OffloadError: a checkpoint to go on from is damaged or of another training, or the loss diverged.
         KeyboardInterrupt: before the first epoch was over.
     """
     return _Run(network, training, progress).run()
@@ -174,6 +175,10 @@ class _Run:
             self.optimiser.step()
             self.progress.advance()
         judged = self._judged()
+        if not math.isfinite(judged.loss + total):
+            raise OffloadError(
+                f"training diverged: the loss of epoch {epoch + 1} is no number", hint="train again with a lower --lr"
+            )
         self.epochs.append(
             EpochRecord(
                 loss=total / self.steps,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from offload.artifacts.codec import EpochRecord
+from offload.artifacts.codec import EpochRecord, LearnedKind
 from offload.codecs.trained import ENCODER, WEIGHTS, TrainedFiles, find_trained
 from offload.errors import OffloadError
 from offload.progress import NullProgress
@@ -252,3 +252,10 @@ def test_two_processes_learn_the_same_weights(tmp_path: Path, codec: str) -> Non
     assert {name for name in second if "decoder" in name} & learned_weights
     for name in learned_weights & first.keys():
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0, msg=name)
+
+
+@pytest.mark.parametrize("codec", ["deepcod", "autoencoder", "entropic"])
+def test_a_training_that_diverges_is_told_in_a_line(tmp_path: Path, codec: LearnedKind) -> None:
+    with pytest.raises(OffloadError, match="diverged") as told:
+        tiny_training.trained(tmp_path, "conv1", codec=codec, learning_rate=1e20)
+    assert told.value.hint == "train again with a lower --lr"
