@@ -31,8 +31,8 @@ METHODS: tuple[LearnedKind, ...] = ("deepcod", "entropic", "autoencoder")
 _CUTS = 6
 _ROUNDS, _QUICK_ROUNDS = 15, 5
 _EXAMPLES, _QUICK_EXAMPLES = 1000, 200
-_TUNE_S, _QUICK_TUNE_S = 60.0, 8.0
 _TUNE_ON, _QUICK_TUNE_ON = 4000, 600
+_TUNE_STEPS, _QUICK_TUNE_STEPS = 750, 100
 _QUICK_EPOCHS = 1
 
 
@@ -258,7 +258,7 @@ def _rows(
         tuning = Tuning(
             data=load_dataset(request.data, tensor=tensor, split="train", task=data.task),
             examples=_QUICK_TUNE_ON if request.quick else _TUNE_ON,
-            budget_s=_QUICK_TUNE_S if request.quick else _TUNE_S,
+            steps=_QUICK_TUNE_STEPS if request.quick else _TUNE_STEPS,
         )
     intact = examples.errors(examples.answers)[0]
     progress.start("measuring codecs")

@@ -38,7 +38,8 @@ class Tuning:
     data: Dataset
     """To learn from."""
     examples: int
-    budget_s: float
+    steps: int
+    """Batches of 32, as a learned codec has."""
 
 
 def trained_candidates(
@@ -155,7 +156,7 @@ def _tuner(model: LoadedOnnxModel, place: Place, tuning: Tuning) -> Callable[[Co
             output=model.graph.outputs[0],
             train=TailExamples(decoded=left[held:], answers=answers[held:]),
             validation=TailExamples(decoded=left[:held], answers=answers[:held]),
-            budget_s=tuning.budget_s,
+            steps=tuning.steps,
         )
 
     return tune

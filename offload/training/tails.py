@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -44,10 +43,10 @@ def tune_tail(
     output: str,
     train: TailExamples,
     validation: TailExamples,
-    budget_s: float,
+    steps: int,
     seed: int = 0,
 ) -> Callable[[Array], Array]:
-    """Train a tail for so long, and keep what did best on the validation examples.
+    """Train a tail on batches of 32, and keep what did best on the validation examples.
 
     Args:
         tail: The layers after the cut, for one example; one input.
@@ -55,7 +54,7 @@ def tune_tail(
         output: Which of its outputs is the answer.
         train: Examples to learn from.
         validation: Examples to judge by.
-        budget_s: Seconds of training.
+        steps: How many batches; the learning rate falls to 0 along a cosine.
         seed: Of the order of examples.
 
     Returns:
@@ -70,18 +69,15 @@ def tune_tail(
     order = torch.Generator().manual_seed(seed)
     inputs, targets = (torch.from_numpy(np.ascontiguousarray(each)) for each in (train.decoded, train.answers))
     best, kept = _loss(network, validation), copy.deepcopy(network.state_dict())
-    started, checks = time.perf_counter(), 0
-    while (spent := (time.perf_counter() - started) / budget_s) < 1:
+    for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = _LEARNING_RATE * (1 + math.cos(math.pi * spent)) / 2
+            group["lr"] = _LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2
         rows = torch.randint(len(inputs), (_BATCH,), generator=order)
         optimiser.zero_grad()
         torch.autograd.backward(functional.mse_loss(network(inputs[rows])[0], targets[rows]))
         optimiser.step()
-        if spent * _CHECKS >= checks + 1:
-            checks += 1
+        if (step + 1) % max(1, steps // _CHECKS) == 0 or step + 1 == steps:
             best, kept = min((best, kept), _judged(network, validation), key=lambda pair: pair[0])
-    best, kept = min((best, kept), _judged(network, validation), key=lambda pair: pair[0])
     network.load_state_dict(kept)
 
     def answer(decoded: Array) -> Array:
@@ -93,11 +89,14 @@ def tune_tail(
 
 
 def _loss(network: DifferentiableSegment, examples: TailExamples) -> float:
+    inputs, targets = torch.from_numpy(examples.decoded), torch.from_numpy(examples.answers)
     with torch.no_grad():
-        parts = zip(
-            *(torch.from_numpy(each).split(_BATCH) for each in (examples.decoded, examples.answers)), strict=True
+        return sum(
+            functional.mse_loss(
+                network(inputs[start : start + _BATCH])[0], targets[start : start + _BATCH], reduction="sum"
+            ).item()
+            for start in range(0, len(inputs), _BATCH)
         )
-        return sum(functional.mse_loss(network(x)[0], y, reduction="sum").item() for x, y in parts)
 
 
 def _judged(network: DifferentiableSegment, examples: TailExamples) -> tuple[float, dict[str, torch.Tensor]]:
