@@ -13,6 +13,7 @@ from offload.cli.options import (
     FormatOption,
     InputsOption,
     JsonOption,
+    TaskName,
     WeightsOption,
     chosen_format,
 )
@@ -29,15 +30,6 @@ class Learned(StrEnum):
     DEEPCOD = "deepcod"
     ENTROPIC = "entropic"
     AUTOENCODER = "autoencoder"
-
-
-class TaskName(StrEnum):
-    """What a model's answers are."""
-
-    CLASSIFICATION = "classification"
-    CTC = "ctc"
-    REGRESSION = "regression"
-    DETECTION = "detection"
 
 
 def train(
