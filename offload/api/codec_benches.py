@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from offload.api.codecs import CodecTrainRequest, train_codecs
@@ -33,6 +34,7 @@ _ROUNDS, _QUICK_ROUNDS = 15, 5
 _EXAMPLES, _QUICK_EXAMPLES = 1000, 200
 _TUNE_ON, _QUICK_TUNE_ON = 4000, 600
 _TUNE_STEPS, _QUICK_TUNE_STEPS = 750, 100
+"""Of tails; where learned codecs are at a cut, tails there are trained for as many as these, unless it is quick."""
 _QUICK_EPOCHS = 1
 
 
@@ -266,8 +268,12 @@ def _rows(
         halves = Halves(model, place.cut, runtime, threads=threads)
         crossed = halves.crossing(examples.inputs)
         yield _Measured(row=_as_it_is(place, intact), codec=None, sample=crossed[0])
+        learned = list(trained_candidates(trained, place, runtime, threads=threads))
+        steps = [each.trained_steps for each in learned if not each.ablation]
+        if tuning and steps and not request.quick:
+            tuning = replace(tuning, steps=round(median(steps)))
         candidates = [
-            *trained_candidates(trained, place, runtime, threads=threads),
+            *learned,
             *plain_candidates(model, place, data, families=request.codecs, tuning=tuning),
         ]
         for candidate in candidates:

@@ -43,6 +43,8 @@ class Candidate:
     """One, or several that differ in their seed alone; plans take the first."""
     encoder: NetworkSize | None = None
     decoder: NetworkSize | None = None
+    trained_steps: int = 0
+    """See `CodecRow`."""
     ablation: bool = False
     tune: Callable[[Codec], Answer] | None = None
     """Trains the layers after the cut on what the codec leaves of the tensor; None takes them as they are."""
@@ -151,6 +153,7 @@ def measure_row(
         decode_s=(0.0,),
         encoder=candidate.encoder,
         decoder=candidate.decoder,
+        trained_steps=candidate.trained_steps,
         ablation=candidate.ablation,
     )
 

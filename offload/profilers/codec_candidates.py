@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from offload.artifacts.codec import LearnedKind
+from offload.artifacts.codec import LearnedKind, TrainingRecord
 from offload.codecs.base import Codec
 from offload.codecs.catalogue import default_texts, make_codec
 from offload.codecs.trained import TrainedFiles
@@ -27,6 +27,8 @@ _WORDS = {
     "jpeg": "JPEG", "webp": "WebP", "avif": "AVIF", "interpolate": "Intp", "cs-dct": "CS-DCT",
     "cs-wavelet": "CS-wavelet", "lossy": "Lossy",
 }  # fmt: skip
+BATCH = 32
+"""Examples of a step."""
 TUNED = ("jpeg", "webp", "interpolate", "cs-dct", "lossy")
 """Families whose tail is trained, too: of each the setting with the smallest payload."""
 
@@ -39,7 +41,7 @@ class Tuning:
     """To learn from."""
     examples: int
     steps: int
-    """Batches of 32, as a learned codec has."""
+    """Batches of 32 examples."""
 
 
 def trained_candidates(
@@ -80,8 +82,14 @@ def trained_candidates(
             codecs=tuple(TrainedCodecSession(each, runtime, threads=threads) for each in alike),
             encoder=first.encoder,
             decoder=first.decoder,
+            trained_steps=trained_steps(first.training),
             ablation=not (distilled and encoder_trained),
         )
+
+
+def trained_steps(training: TrainingRecord) -> int:
+    """Batches of 32 examples that a codec learned from."""
+    return len(training.epochs) * max(1, training.examples // BATCH)
 
 
 def _how_long(files: TrainedFiles) -> tuple[bool, int, str]:
@@ -120,6 +128,7 @@ def plain_candidates(
                 tensor=place.tensor,
                 layer=place.layer,
                 codecs=(make_codec(text, place.tensor),),
+                trained_steps=0 if tune is None or tuning is None else tuning.steps,
                 tune=tune,
             )
 

@@ -97,9 +97,14 @@ def _how(bench: CodecBench) -> Section:
         f"intact model: accuracy {bench.intact_accuracy:.1%}; a change is against it on the same examples",
         "bytes hold the payload's header of 4 bytes; the protocol's own is in the transfer of a measured link",
         f"times: {bench.runtime.name} on {bench.runtime.device}, {bench.runtime.threads} threads, one example, medians",
-        "tuned tail: the server's layers were trained on what the codec leaves, with the budget of a learned codec",
     ]
-    seeds = {len(row.errors) for row in bench.rows if row.encoder is not None}
+    tails = [row.trained_steps for row in bench.rows if row.tail == "fine-tuned"]
+    learned = [row.trained_steps for row in bench.rows if row.encoder is not None and not row.ablation]
+    if tails:
+        lines.append(f"tuned tail: the server's layers were trained on what the codec leaves, {_steps(tails)}")
+    if learned:
+        lines.append(f"learned codecs: {_steps(learned)}")
+    seeds = {len(row.errors) for row in bench.rows if row.encoder is not None and not row.ablation}
     if seeds:
         lines.append(f"learned codecs: mean of {min(seeds)} seed{'s' if min(seeds) > 1 else ''} at least")
     if bench.pixels is not None:
@@ -107,6 +112,11 @@ def _how(bench: CodecBench) -> Section:
     if bench.stopped == "interrupted":
         lines.append("interrupted: the methods not reached are missing")
     return Section(title="How", lines=tuple(lines))
+
+
+def _steps(counts: Sequence[int]) -> str:
+    least, most = min(counts), max(counts)
+    return f"{least} steps of 32 examples" if least == most else f"{least} to {most} steps of 32 examples"
 
 
 def _record(bench: CodecBench, row: CodecRow) -> dict[str, Scalar]:
@@ -118,6 +128,7 @@ def _record(bench: CodecBench, row: CodecRow) -> dict[str, Scalar]:
         "codec": row.codec,
         "tail": row.tail,
         "ablation": row.ablation,
+        "trained_steps": row.trained_steps,
         "mean_bytes": size.value,
         "p95_bytes": percentile_bytes(row),
         "mean_bytes_without_header": size.value - row.header_bytes,

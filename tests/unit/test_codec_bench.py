@@ -40,10 +40,12 @@ BENCH = codec_benches.bench(
     DEVICE,
     (
         codec_benches.row(CROSSING, sizes=(90, 110), errors=((0.0, 1.0, 1.0, 0.0), (0.0, 1.0, 0.0, 0.0))),
-        codec_benches.row(CROSSING, codec="jpeg:quality=5", method="JPEG q5", tail="fine-tuned"),
+        codec_benches.row(
+            CROSSING, codec="jpeg:quality=5", method="JPEG q5", tail="fine-tuned", trained_steps=100,
+        ),
         codec_benches.row(
             CROSSING, codec="deepcod@0123456789ab", method="DeepCOD", encoder=codec_benches.SIZE,
-            decoder=codec_benches.SIZE, sizes=(40, 40),
+            decoder=codec_benches.SIZE, sizes=(40, 40), trained_steps=750,
         ),
         codec_benches.row(CROSSING, codec="deepcod@ba9876543210", method="random encoder", ablation=True),
     ),
@@ -158,6 +160,8 @@ def test_the_report_has_every_method_and_its_size() -> None:
     told = render(bench, "table", width=250)
     assert "JPEG q5, tuned tail" in told
     assert "100 B" in told
+    assert "trained on what the codec leaves, 100 steps of 32 examples" in told
+    assert "learned codecs: 750 steps of 32 examples" in told
     assert "-12.5 %" in told
     lines = render(bench, "csv").splitlines()
     assert len(lines) == 1 + len(BENCH.rows)
@@ -224,6 +228,7 @@ def test_a_seed_counts_once_as_it_was_trained_longest(tmp_path: Path) -> None:
     graph = synthetic.chain()
     place = Place(cut=make_cut(graph, ()), tensor=files[0].manifest.tensor, layer="conv")
     (candidate,) = trained_candidates(files, place, OnnxRuntime(), threads=1)
+    assert candidate.trained_steps == 5  # of one example each
     assert {codec.text for codec in candidate.codecs} == {files[0].manifest.text, files[3].manifest.text}
 
 
