@@ -16,6 +16,7 @@ from offload.artifacts.codec_bench import CodecBench, CodecRow
 from offload.artifacts.link import Link, LinkProfile
 from offload.artifacts.workspace import Workspace
 from offload.codecs.trained import find_trained
+from offload.datasets.base import Task
 from offload.environment import chosen_threads
 from offload.errors import UsageError
 from offload.progress import NullProgress, Progress
@@ -44,6 +45,8 @@ class CodecBenchRequest:
 
     model: str
     data: str
+    task: Task | None = None
+    """None takes what the data have answers for."""
     at: tuple[str, ...] | None = None
     """Layers or tensors, or `input`; None takes the ends of the model's stages."""
     codecs: tuple[str, ...] | None = None
@@ -92,7 +95,8 @@ def bench_codecs(request: CodecBenchRequest, *, workspace: Workspace, progress: 
     if not isinstance(model, LoadedOnnxModel):
         raise ValueError("ONNX Runtime loads ONNX models")
     places = _places(request, model)
-    data = load_dataset(request.data, tensor=model.graph.tensor_by_name[model.graph.inputs[0]], split="test")
+    entry = model.graph.tensor_by_name[model.graph.inputs[0]]
+    data = load_dataset(request.data, tensor=entry, split="test", task=request.task)
     if request.train:
         _train_missing(request, model, places, workspace, progress)
     examples = _examples(request, model, data, runtime, threads, progress)
@@ -202,10 +206,10 @@ def _train_missing(
         missing = tuple(place.layer for place in wanted if (place.tensor, variant) not in there)
         if missing:
             train = CodecTrainRequest(
-                model=request.model, data=request.data, at=missing, codec=variant.codec, seed=variant.seed,
-                distilled=variant.distilled, encoder_trained=variant.encoder_trained, threads=request.threads,
-                epochs=_QUICK_EPOCHS if request.quick else None, inputs=request.inputs, weights=request.weights,
-                resume=True,
+                model=request.model, data=request.data, task=request.task, at=missing, codec=variant.codec,
+                seed=variant.seed, distilled=variant.distilled, encoder_trained=variant.encoder_trained,
+                threads=request.threads, epochs=_QUICK_EPOCHS if request.quick else None, inputs=request.inputs,
+                weights=request.weights, resume=True,
             )  # fmt: skip
             trained = train_codecs(train, workspace=workspace, progress=progress)
             if any(files.manifest.training.stopped == "interrupted" for files in trained):

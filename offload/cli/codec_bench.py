@@ -15,6 +15,7 @@ from offload.cli.options import (
     InputsOption,
     JsonOption,
     OutputOption,
+    TaskName,
     WeightsOption,
     artifact_file,
     chosen_format,
@@ -28,6 +29,9 @@ def bench(
     context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="As for `offload profile`.")],
     data: Annotated[str, typer.Option(metavar="DATA", help="Labelled examples; see `offload codec train --help`.")],
+    task: Annotated[
+        TaskName | None, typer.Option(help="What the answers are; what the data have labels for if left out.")
+    ] = None,
     at: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,8 +77,9 @@ def bench(
     request = api.CodecBenchRequest(
         model=model,
         data=data,
-        at=tuple(name for each in at for name in each.split(",")) if at else None,
-        codecs=None if codecs == "all" else tuple(codecs.split(",")),
+        task=task.value if task else None,
+        at=tuple(name for each in at for name in each.split(",") if name) if at else None,
+        codecs=None if codecs == "all" else tuple(name.strip() for name in codecs.split(",") if name.strip()),
         seeds=seeds,
         train=train,
         examples=examples,

@@ -77,6 +77,20 @@ def test_bench_plan_and_verify(run: Run, tmp_path: Path) -> None:
     assert found[1].chosen.accuracy is not None
 
 
+def test_a_bench_of_a_task_that_the_data_do_not_tell_themselves(run: Run, tmp_path: Path) -> None:
+    outcome = run(
+        *("codec", "bench", "tests.tiny_training:net", "--input", "image=1x3x16x16"),
+        *("--data", "tests.tiny_training:data", "--task", "detection", "--no-train", "--quick"),
+        *("--at", "conv1", "--codecs", "fp16,int4", "--examples", "10", "-o", str(tmp_path / "b.json")),
+    )
+    assert outcome.code == 0, outcome.err
+    bench = CodecBench.load(tmp_path / "b.json")
+    assert bench.task == "detection"
+    assert bench.intact_accuracy == 1  # it is what answers are compared with
+    fine, coarse = (next(row for row in bench.rows if row.codec == codec) for codec in ("fp16", "int4+zstd"))
+    assert bench.accuracy(coarse) < bench.accuracy(fine) < 1
+
+
 def test_codecs_are_for_the_planner_that_chooses_them(run: Run, tmp_path: Path) -> None:
     for option in (("--codecs", "webp"), ("--max-accuracy-loss", "1%"), ("--min-accuracy", "90%")):
         outcome = run("plan", "--bw", "1mbps", "--profile", profile_file(tmp_path), *option)
@@ -182,11 +196,12 @@ def test_the_request_is_passed_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     outcome = run(
         *("codec", "bench", "m", "--data", "d", "--at", "a,b", "--at", "c", "--codecs", "webp,int8", "--seeds", "3"),
         *("--examples", "50", "--threads", "2", "--bw", "8mbps", "--input", "x=1x3x8x8"),
+        *("--task", "regression"),
     )
     assert outcome.code == 0, outcome.err
     assert seen == [
         api.CodecBenchRequest(
-            model="m", data="d", at=("a", "b", "c"), codecs=("webp", "int8"), seeds=3, examples=50, threads=2,
-            uplink_bps=8e6, inputs={"x": (1, 3, 8, 8)},
+            model="m", data="d", task="regression", at=("a", "b", "c"), codecs=("webp", "int8"), seeds=3, examples=50,
+            threads=2, uplink_bps=8e6, inputs={"x": (1, 3, 8, 8)},
         )
     ]  # fmt: skip
