@@ -115,6 +115,7 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
                     battery_j=request.battery_j,
                     pareto=request.pareto,
                     codec_data=None if bench is None else bench.data,
+                    codec_examples=0 if bench is None else len(bench.weights),
                     warnings=[*warnings, *_coding_warnings(bench, device, server)],
                 )
             )

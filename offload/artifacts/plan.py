@@ -202,6 +202,7 @@ class Plan(Artifact):
         requests_per_charge: Requests that a full battery lasts for, at the chosen option's energy.
         cold_start: Getting the server's part there; None when there is none.
         codec_data: The data set that accuracies behind codecs were measured on; None where no codec was considered.
+        codec_examples: Of how many of its test examples, the first ones; what else is there is fresh.
     """
 
     KIND: ClassVar[str] = "plan"
@@ -237,6 +238,7 @@ class Plan(Artifact):
     requests_per_charge: Estimate | None = None
     cold_start: ColdStart | None = None
     codec_data: str | None = None
+    codec_examples: Amount = 0
 
     @field_validator("policy", mode="before")
     @classmethod

@@ -52,6 +52,7 @@ def make_plan(
     battery_j: float | None = None,
     pareto: bool = False,
     codec_data: str | None = None,
+    codec_examples: int = 0,
     warnings: Sequence[str] = (),
 ) -> Plan:
     """The plan for a problem.
@@ -65,6 +66,7 @@ def make_plan(
         battery_j: Energy of a full battery, to tell how many requests it lasts for.
         pareto: Whether to list the options that no other beats in both latency and energy.
         codec_data: What the accuracies of the problem's codings were measured on.
+        codec_examples: How many of its test examples, the first ones.
         warnings: What the caller assumed, to stand before the plan's own warnings.
 
     Raises:
@@ -111,6 +113,7 @@ def make_plan(
         requests_per_charge=None if battery_j is None else requests_per_charge(battery_j, chosen),
         cold_start=_cold_start(problem, chosen, device_only),
         codec_data=codec_data,
+        codec_examples=codec_examples,
     )
 
 

@@ -35,6 +35,8 @@ class Examples:
     """The model's input."""
     output: str
     """The model's output that is the answer, its first."""
+    fresh: bool = True
+    """Whether the plan's codec was chosen by none of them."""
 
     @property
     def feeds(self) -> list[dict[str, Array]]:
@@ -46,7 +48,7 @@ class Examples:
         return {self.input: self.dataset.inputs([index])}
 
 
-def draw_examples(data: str, *, task: Task | None, samples: int, graph: ModelGraph) -> Examples:
+def draw_examples(data: str, *, task: Task | None, samples: int, graph: ModelGraph, chosen_by: int = 0) -> Examples:
     """Labelled examples for a model.
 
     Args:
@@ -54,6 +56,8 @@ def draw_examples(data: str, *, task: Task | None, samples: int, graph: ModelGra
         task: What its answers are; None for what the data have.
         samples: How many at most.
         graph: The model.
+        chosen_by: By how many examples, the first ones, the plan's codec was chosen: they are left out where there are
+            enough others.
 
     Raises:
         OffloadError: there are no such data, or they are not for this model.
@@ -65,10 +69,13 @@ def draw_examples(data: str, *, task: Task | None, samples: int, graph: ModelGra
         )
     dataset = load_dataset(data, tensor=graph.tensor_by_name[graph.inputs[0]], split="test", task=task)
     count = min(samples, len(dataset))
-    drawn = np.random.default_rng(0).choice(len(dataset), count, replace=False)
+    fresh = len(dataset) - chosen_by >= count
+    first = chosen_by if fresh else 0
+    drawn = first + np.random.default_rng(0).choice(len(dataset) - first, count, replace=False)
     return Examples(
-        dataset=dataset, indices=tuple(int(index) for index in drawn), input=graph.inputs[0], output=graph.outputs[0]
-    )
+        dataset=dataset, indices=tuple(int(index) for index in drawn), input=graph.inputs[0], output=graph.outputs[0],
+        fresh=fresh,
+    )  # fmt: skip
 
 
 def measure_accuracy(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from offload.artifacts.plan import Option, Plan
 from offload.artifacts.verification import CHOSEN, DEVICE_ONLY, SERVER_ONLY, Measurement
 from offload.units import format_duration
+from offload.verification.accuracy import Examples
 from offload.verification.endpoint import Endpoint, plan_link
 from offload.verification.rounds import Budget, Measured
 
@@ -20,7 +21,7 @@ def warnings_of(
     run: Measured,
     slowdown: float,
     server_load: float,
-    labelled: bool,
+    examples: Examples | None,
     wanted: int,
     roles: Mapping[str, Option],
 ) -> tuple[str, ...]:
@@ -34,21 +35,26 @@ def warnings_of(
         run: What it brought.
         slowdown: How many times slower the device was made.
         server_load: The emulated load of the server.
-        labelled: Whether labelled examples were sent.
+        examples: The labelled ones that were sent; None when there were none.
         wanted: How many alternatives were asked for.
         roles: The options that were to be measured.
     """
     return (
         *_of_the_run(plan, chosen, endpoint, budget, run, slowdown),
         *_loads(plan, server_load),
-        *_of_codecs(plan, roles, labelled=labelled),
+        *_of_codecs(plan, roles, examples),
         *_missing(wanted, roles),
     )
 
 
-def _of_codecs(plan: Plan, roles: Mapping[str, Option], *, labelled: bool) -> tuple[str, ...]:
-    if labelled or all(option.coding is None for option in roles.values()):
+def _of_codecs(plan: Plan, roles: Mapping[str, Option], examples: Examples | None) -> tuple[str, ...]:
+    if all(option.coding is None for option in roles.values()) or (examples is not None and examples.fresh):
         return ()
+    if examples is not None:
+        return (
+            f"the codec was chosen by the first {plan.codec_examples} test examples, some of which were sent: their "
+            "accuracy flatters it; lower --samples, or bench with fewer --examples",
+        )
     data = plan.codec_data or "DATA"
     return (
         "made-up inputs were sent, whose payloads behind a codec are not those of real examples, and no accuracy was "

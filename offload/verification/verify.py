@@ -100,7 +100,10 @@ def verify_plan(
     ]
     examples = None
     if labelled is not None:
-        examples = draw_examples(labelled.data, task=labelled.task, samples=labelled.samples, graph=graph)
+        chosen_by = plan.codec_examples if labelled.data == plan.codec_data else 0
+        examples = draw_examples(
+            labelled.data, task=labelled.task, samples=labelled.samples, graph=graph, chosen_by=chosen_by
+        )
     feeds = [random_feeds(graph)] if examples is None else examples.feeds
     whole = runtime.load(model.whole, threads=threads)
     expected = whole.run(feeds[0])
@@ -175,7 +178,7 @@ def verify_plan(
             run=found,
             slowdown=slowdown,
             server_load=server_load,
-            labelled=labelled is not None,
+            examples=examples,
             wanted=alternatives,
             roles=roles,
         ),

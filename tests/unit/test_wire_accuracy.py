@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from offload.artifacts.plan import Coding, Option
 from offload.artifacts.verification import Measurement, Verification
 from offload.artifacts.wire_accuracy import WireAccuracy, beyond_promise
 from offload.datasets.base import Dataset, Task
+from offload.graph.model_graph import Tensor
 from offload.progress import NullProgress
 from offload.reports.render import render
 from offload.runtimes.base import Session
-from offload.verification.accuracy import Examples, measure_accuracy
+from offload.verification import caveats
+from offload.verification.accuracy import Examples, draw_examples, measure_accuracy
 from offload.verification.charges import waiting_of
 from offload.verification.deployment import Deployed
 from offload.verification.verify import options_by_role, verdict_of
@@ -211,3 +214,30 @@ def test_sequences_whose_batch_is_their_second_axis() -> None:
     labels: list[object] = [(0, 1, 2), (2, 2)]
     found = ask(Answers("ctc", intact, labels), Answers("ctc", wire, labels), (0, 1))
     assert (found.intact_accuracy, found.accuracy) == (1.0, pytest.approx(1 - 1 / 5))
+
+
+def test_examples_that_the_codec_was_chosen_by_are_left_out_where_there_are_others(tmp_path: Path) -> None:
+    inputs, labels = np.zeros((30, 4), np.float32), np.arange(30) % 3
+    np.savez(tmp_path / "d.npz", x_train=inputs, y_train=labels, x_test=inputs, y_test=labels)
+    tensor = Tensor(name="x", shape=(1, 4), dtype="float32")
+    graph: Any = SimpleNamespace(inputs=("x",), outputs=("y",), tensor_by_name={"x": tensor})
+
+    def drawn(chosen_by: int) -> Examples:
+        return draw_examples(str(tmp_path / "d.npz"), task=None, samples=10, graph=graph, chosen_by=chosen_by)
+
+    assert drawn(20).fresh
+    assert set(drawn(20).indices) == set(range(20, 30))
+    assert not drawn(21).fresh
+    assert len(set(drawn(21).indices)) == 10
+
+
+def test_a_codec_that_was_chosen_by_what_it_is_judged_with_is_told_of() -> None:
+    verification = synthetic.verification()
+    option = dataclasses.replace(verification.chosen.option, coding=coding(0.0, 0.01))
+    plan: Any = SimpleNamespace(codec_examples=100, codec_data="d")
+    common: Any = {"dataset": None, "indices": (1,), "input": "x", "output": "y"}
+    assert caveats._of_codecs(plan, {"chosen": option}, Examples(**common)) == ()
+    (told,) = caveats._of_codecs(plan, {"chosen": option}, Examples(**common, fresh=False))
+    assert "first 100 test examples" in told
+    (made_up,) = caveats._of_codecs(plan, {"chosen": option}, None)
+    assert "add --data d" in made_up
