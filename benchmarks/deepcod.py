@@ -64,7 +64,7 @@ RATES_BPS = (1e6, 5e6, 20e6, 100e6, 500e6)
 RTT_S = 0.002
 SLOWER = 10.0
 WORKERS = 2
-FAMILIES = {"DeepCOD": "deepcod", "Entropic": "entropic", "WebP": "webp", "fp16+zstd": "fp16+zstd"}
+FAMILIES = {"uint8": "uint8", "DeepCOD": "deepcod", "Entropic": "entropic", "WebP": "webp", "fp16+zstd": "fp16+zstd"}
 MOST_LOSS = 0.01
 
 
@@ -170,13 +170,13 @@ def latencies(run: Run, found: CodecBench) -> None:
     for competing in (False, True):
         print(f"\n### {'Beside a second flow' if competing else 'Alone on the link'}\n")
         names = ["as it is", *FAMILIES, "device alone"]
-        print("| uplink | " + " | ".join(names) + " | DeepCOD against as it is |")
-        print("|---" * (len(names) + 2) + "|")
+        print("| uplink | " + " | ".join(names) + " | DeepCOD against as it is | against uint8 |")
+        print("|---" * (len(names) + 3) + "|")
         for rate in RATES_BPS:
             told = executed(run, profile, found, rate, competing=competing)
             cells = [f"{_shown(told.get(name))}" for name in names]
-            gain = _gain(told.get("as it is"), told.get("DeepCOD"))
-            print(f"| {rate / 1e6:g} Mbit/s | " + " | ".join(cells) + f" | {gain} |", flush=True)
+            cells += [_gain(told.get(name), told.get("DeepCOD")) for name in ("as it is", "uint8")]
+            print(f"| {rate / 1e6:g} Mbit/s | " + " | ".join(cells) + " |", flush=True)
 
 
 def executed(
@@ -207,7 +207,7 @@ def executed(
         verification = api.verify(
             api.VerifyRequest(
                 plan=path, server=emulated.address, requests=run.requests, alternatives=len(options),
-                device_slowdown=SLOWER,
+                device_slowdown=SLOWER, data=IMAGES[1], samples=run.requests,
             ),
             workspace=run.workspace,
         )  # fmt: skip
