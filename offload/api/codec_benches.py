@@ -115,6 +115,8 @@ def bench_codecs(request: CodecBenchRequest, *, workspace: Workspace, progress: 
     jobs = [(each.codec, each.sample) for each in measured if each.codec is not None]
     rounds = _QUICK_ROUNDS if request.quick or stopped == "interrupted" else _ROUNDS
     times, reference_s = time_codecs(jobs, runtime, threads=threads, rounds=rounds, progress=progress)
+    if any(len(each.decode_s) < rounds for each in times):
+        stopped = "interrupted"
     spent = iter(times)
     rows = [
         each.row if each.codec is None else replace(each.row, encode_s=(t := next(spent)).encode_s, decode_s=t.decode_s)

@@ -177,19 +177,30 @@ def time_codecs(
         threads: Threads of the runtime.
         rounds: Calls of each; at least 1.
         progress: Told each round.
+
+    Returns:
+        The codecs' times, fewer calls of them after an interrupt; and the kernel's.
+
+    Raises:
+        KeyboardInterrupt: interrupted in the first round; a later interrupt ends the rounds.
     """
     reference = ReferenceKernel(runtime, threads=threads)
     encode_s: list[list[float]] = [[] for _ in jobs]
     decode_s: list[list[float]] = [[] for _ in jobs]
     reference_s = []
     progress.start("timing codecs", total=rounds)
-    for _ in range(rounds):
-        reference_s.append(reference.time_once())
-        for index, (codec, array) in enumerate(jobs):
-            payload = codec.encode(array)
-            encode_s[index].append(_timed(lambda codec=codec, array=array: codec.encode(array)))  # type: ignore[misc]
-            codec.decode(payload)
-            decode_s[index].append(_timed(lambda codec=codec, payload=payload: codec.decode(payload)))  # type: ignore[misc]
+    for number in range(rounds):
+        try:
+            reference_s.append(reference.time_once())
+            for index, (codec, array) in enumerate(jobs):
+                payload = codec.encode(array)
+                encode_s[index].append(_timed(lambda codec=codec, array=array: codec.encode(array)))  # type: ignore[misc]
+                codec.decode(payload)
+                decode_s[index].append(_timed(lambda codec=codec, payload=payload: codec.decode(payload)))  # type: ignore[misc]
+        except KeyboardInterrupt:
+            if number == 0:
+                raise
+            break
         progress.advance()
     progress.finish()
     times = [CodecTimes(encode_s=tuple(e), decode_s=tuple(d)) for e, d in zip(encode_s, decode_s, strict=True)]

@@ -25,7 +25,7 @@ from offload.graph.cuts import make_cut
 from offload.graph.model_graph import Tensor
 from offload.planners.codings import codings_of, decoding_factor
 from offload.planners.plan import load_planner, make_plan
-from offload.profilers.codec_bench import stage_ends
+from offload.profilers.codec_bench import CodecTimes, stage_ends, time_codecs
 from offload.profilers.codec_candidates import TUNED, trained_candidates
 from offload.progress import NullProgress
 from offload.reports.codec_bench import codec_bench_picture
@@ -262,3 +262,32 @@ def test_of_a_family_the_setting_with_the_smallest_payload_gets_a_tuned_tail() -
         sizes = [len(make_codec(text, tensor).encode(image)) for text in texts if text.startswith(family + ":")]
         assert len(sizes) > 1
         assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize("round_", [1, 2])
+def test_an_interrupt_keeps_the_rounds_of_timing_before_it(round_: int) -> None:
+    tensor = Tensor(name="x", shape=(1, 4), dtype="float32")
+    jobs = [(make_codec(text, tensor), np.zeros((1, 4), np.float32)) for text in ("fp16", "int8")]
+
+    class Interrupting:
+        lossless, max_bytes, text, tensor = True, 16, "it", jobs[0][0].tensor
+        calls = 0
+
+        def encode(self, array: Any) -> bytes:
+            self.calls += 1
+            if self.calls > 2 * (round_ - 1):  # two calls a round
+                raise KeyboardInterrupt
+            return bytes(16)
+
+        def decode(self, payload: bytes) -> Any:
+            return np.zeros((1, 4), np.float32)
+
+    def timed() -> list[CodecTimes]:
+        between = (Interrupting(), jobs[0][1])
+        return time_codecs([jobs[0], between, jobs[1]], OnnxRuntime(), threads=1, rounds=3, progress=NullProgress())[0]
+
+    if round_ == 1:
+        with pytest.raises(KeyboardInterrupt):
+            timed()
+    else:
+        assert [len(each.decode_s) for each in timed()] == [2, 1, 1]
