@@ -35,7 +35,7 @@ def from_arrays(
         name: What the data are called.
 
     Raises:
-        OffloadError: inputs and answers differ in number, or the model cannot take the inputs.
+        OffloadError: inputs and answers differ in number, inputs are not finite, or the model cannot take them.
     """
     for values, labels in parts.values():
         if len(values) != len(labels):
@@ -71,8 +71,15 @@ def from_arrays(
             f"{name}: examples are {sample.dtype}, the model's input is {tensor.dtype}",
             hint=f"save them as {tensor.dtype}",
         )
-    stacked = [parts[key][0][index] for key, index in chosen]
-    return Inputs(name=name, task=told, answers=answers, values=np.asarray(stacked, tensor.dtype))
+    with np.errstate(over="ignore"):  # told below
+        stacked = np.asarray([parts[key][0][index] for key, index in chosen], tensor.dtype)
+    finite = np.isfinite(stacked).all(axis=tuple(range(1, stacked.ndim)))
+    if not finite.all():
+        raise OffloadError(
+            f"{name}: {int((~finite).sum())} of {len(stacked)} examples hold NaN or infinity as {tensor.dtype}",
+            hint="leave them out, or scale the values down",
+        )
+    return Inputs(name=name, task=told, answers=answers, values=stacked)
 
 
 def _task_of(answers: Sequence[object]) -> Task:

@@ -25,7 +25,7 @@ def load(path: Path, tensor: Tensor, split: Split, task: Task | None, scale: Pix
     try:
         with np.load(path, allow_pickle=False) as held:
             arrays = {key: held[key] for key in held.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise OffloadError(
             f"{path}: not an .npz file of plain arrays, or a damaged one",
             hint="save it with numpy.savez(path, x=…, y=…)",

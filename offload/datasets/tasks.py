@@ -85,8 +85,9 @@ def _classification(outputs: Array, labels: Labels) -> tuple[Floats, Floats]:
         if classes < 2:
             raise _unfit(outputs, "classification", "a score for each class")
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < classes:
+            unknown = wanted.min() if wanted.min() < 0 else wanted.max()
             raise OffloadError(
-                f"the data have a class {max(wanted.max(), -wanted.min())}, the model knows {classes}",
+                f"the data have a class {unknown}, the model knows {classes}",
                 hint="use data of the model's own classes, numbered from 0",
             )
         answered = flat.argmax(axis=1)

@@ -173,6 +173,8 @@ def test_npz_refuses(tmp_path: Path) -> None:
     assert "no such file" in refusal(lambda: load(path)).message
     path.write_bytes(b"PK not really")
     assert "not an .npz file" in refusal(lambda: load(path)).message
+    path.write_bytes(b"")
+    assert "not an .npz file" in refusal(lambda: load(path)).message
     np.savez(path, x=np.array([object()]), y=np.zeros(1))
     assert "not an .npz file of plain arrays" in refusal(lambda: load(path)).message
     np.savez(path, x=np.zeros((20, 5)))
@@ -185,6 +187,9 @@ def test_npz_refuses(tmp_path: Path) -> None:
     assert "examples are complex128" in refusal(lambda: load(path, VECTOR)).message
     np.savez(path, x=np.zeros((20, 5)), y=np.zeros(20, int))
     assert "one class (0)" in refusal(lambda: load(path, VECTOR)).message
+    for untrue in (np.nan, np.inf, 1e300):
+        np.savez(path, x=np.full((20, 5), untrue), y=np.arange(20) % 2)
+        assert "hold NaN or infinity as float32" in refusal(lambda: load(path, VECTOR)).message
     np.savez(path, x=np.zeros((20, 8, 12, 1), np.uint8), y=np.arange(20) % 2)
     assert "has 1 channels, the model's input has 3" in refusal(lambda: load(path)).message
 

@@ -62,6 +62,7 @@ def test_classification() -> None:
     assert errors_of("classification", np.array([[1], [0]]), [1, 1])[0].tolist() == [0, 1]
     for outputs, labels, told in (
         (scores, [0, 1, 2], "class 2, the model knows 2"),
+        (scores, [0, 1, -1], "class -1, the model knows 2"),
         (scores, [0, 1, 0.5], "no class"),
         (scores, [0, 1, None], "no class"),
         (scores[:, :1], [0, 0, 0], "needs a score for each class"),
