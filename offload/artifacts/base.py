@@ -78,6 +78,8 @@ class Artifact(BaseModel):
         """
         try:
             document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+            if "\\u" in text:
+                json.dumps(document, ensure_ascii=False).encode()  # half a character, which nothing can write again
         except (ValueError, RecursionError) as error:
             raise OffloadError(f"{source} is damaged: {error}", hint=_remake(cls)) from error
         found = document.get("kind") if isinstance(document, dict) else None

@@ -77,6 +77,7 @@ def test_json_round_trip(artifact: Profile | Plan | Verification) -> None:
         (changed("graph", "tensors", 0, "dtype", to="float33"), "no known type"),
         (changed("graph", "layers", 0, "inputs", to=["elsewhere"]), "names a tensor"),
         (edited(invented=1), "invented"),
+        (changed("model", "name", to="\ud800"), "surrogates not allowed"),
     ],
 )
 def test_what_is_not_a_profile_is_refused(text: str, message: str) -> None:
