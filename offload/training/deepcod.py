@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
+from offload.errors import OffloadError
 from offload.training.blocks import CONVOLUTIONS, ResidualDecoder, decoder_widths
 from offload.training.network import LearnedCodec, Shaping, padded, straight_through
 
@@ -109,6 +110,10 @@ def _principal(x: Tensor, encoder: Any) -> Tensor:
     places = len(shape) - 2
     patches = x.permute(0, *range(2, 2 + places), 1, *range(2 + places, x.ndim)).reshape(-1, shape[1:].numel())
     centred = (patches - patches.mean(0)).double()
+    if not centred.isfinite().all():
+        raise OffloadError(
+            "the tensor at the cut has values too large to compute with", hint="scale the data down, or cut elsewhere"
+        )
     if centred.shape[1] <= _LARGEST_EXACT:
         kept = torch.linalg.eigh(centred.T @ centred)[1].flip(1)[:, : shape[0]].T
     else:  # the exact ones would take minutes

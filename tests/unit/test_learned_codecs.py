@@ -24,6 +24,7 @@ from offload.errors import OffloadError
 from offload.graph.model_graph import Tensor
 from offload.runtimes.onnxruntime import OnnxRuntime
 from offload.runtimes.trained_codec import TrainedCodecSession
+from offload.training.deepcod import _principal
 from offload.training.layout import Layout
 from offload.training.learned import NETWORKS
 from offload.training.losses import backward
@@ -285,3 +286,9 @@ def test_principal_components_of_large_patches_are_found_nearly() -> None:
     patches = patches - patches.mean(0)
     best = float(torch.linalg.svdvals(patches)[: len(rows)].square().sum())
     assert float((patches @ rows.T).square().sum()) > 0.95 * best
+
+
+def test_tensors_too_large_to_compute_with_are_refused() -> None:
+    encoder = torch.nn.Conv2d(3, 4, 2, 2, bias=False)
+    with pytest.raises(OffloadError, match="values too large"):
+        _principal(torch.full((8, 3, 4, 4), 1e38), encoder)
