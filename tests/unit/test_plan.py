@@ -143,7 +143,7 @@ def test_intervals_are_worked_out_for_the_options_kept_only(monkeypatch: pytest.
     device, server = (synthetic.profile(graph, [time] * 300) for time in (1e-3, 1e-4))
     seen: list[Cut] = []
     exact = costs.predict
-    monkeypatch.setattr(costs, "predict", lambda problem, cut: seen.append(cut) or exact(problem, cut))
+    monkeypatch.setattr(costs, "predict", lambda problem, cut, coding: seen.append(cut) or exact(problem, cut, coding))
     for planner in PLANNERS.values():
         seen.clear()
         plan = make_plan(
