@@ -156,7 +156,7 @@ def default_texts(tensor: Tensor, *, pixels: PixelScale | None) -> tuple[str, ..
     """
     texts = ["raw", "zstd", "fp16", "fp16+zstd", "int8+zstd", "int4+zstd", "lossy:bits=2", "lossy:bits=3"]
     texts += [f"interpolate:factor={factor}" for factor in (4, 2)]
-    texts += [f"{name}:ratio={ratio}" for name in ("cs-dct", "cs-wavelet") for ratio in (0.1, 0.25)]
+    texts += ["cs-dct:ratio=0.1", "cs-dct:ratio=0.25", "cs-wavelet:ratio=0.1"]
     if pixels is not None:
         scale = _scale_text(pixels)
         texts += [f"uint8:{scale}"]
