@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from offload.api.codecs import CodecTrainRequest, train_codecs
 from offload.api.models import identity_of, load
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from offload.runtimes.base import Array, Runtime
     from offload.training.places import Place
 
-METHODS: tuple[LearnedKind, ...] = ("deepcod", "entropic", "autoencoder")
+METHODS: tuple[LearnedKind, ...] = get_args(LearnedKind)
 _CUTS = 6
 _ROUNDS, _QUICK_ROUNDS = 15, 5
 _EXAMPLES, _QUICK_EXAMPLES = 1000, 200
@@ -189,7 +189,7 @@ def _train_missing(
 ) -> None:
     """Train the learned codecs that the workspace has not for this model, data and these cuts.
 
-    One that a quick bench trained counts as there for another quick one only.
+    One that a quick bench trained counts as there for another quick one only; one of whatever ratio counts.
 
     Raises:
         KeyboardInterrupt: interrupted; what was trained is kept, and the same command goes on from there.

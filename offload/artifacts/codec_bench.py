@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Literal, Self
 
@@ -35,7 +35,7 @@ class CodecRow:
     """`fine-tuned`: the server's layers were trained on what the codec leaves of the tensor; such a tail is not the
     model's own and no plan takes it."""
     payload_bytes: tuple[Count, ...]
-    """Of the test examples, header included."""
+    """Of the test examples, header included, those of each seed in turn."""
     header_bytes: Amount
     errors: tuple[Errors, ...]
     """For each seed, the errors of each test example in the order of `CodecBench.intact_errors`."""
@@ -123,6 +123,12 @@ class CodecBench(Artifact):
         low, high = np.percentile(means, [tail, 100 - tail])
         value = float(change.mean())
         return Estimate(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def deployed(row: CodecRow) -> CodecRow:
+    """The row of the one codec that plans take, which is the first of several seeds."""
+    own = len(row.payload_bytes) // len(row.errors)
+    return replace(row, errors=row.errors[:1], payload_bytes=row.payload_bytes[: max(1, own)])
 
 
 def payload_estimate(row: CodecRow) -> Estimate:

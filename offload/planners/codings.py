@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
-from offload.artifacts.codec_bench import CodecBench, CodecRow, payload_estimate
+from offload.artifacts.codec_bench import CodecBench, CodecRow, deployed, payload_estimate
 from offload.artifacts.estimate import median_estimate
 from offload.artifacts.plan import Coding
 from offload.artifacts.profile import Profile
@@ -49,14 +49,15 @@ def codings_of(
     found: dict[str, tuple[Coding, ...]] = {}
     for row in rows:
         if codecs is None or _family(row) in codecs or row.codec in codecs:
+            one = deployed(row)
             coding = Coding(
                 codec=row.codec,
                 method=row.method,
-                payload_bytes=payload_estimate(row),
+                payload_bytes=payload_estimate(one),
                 encode_s=median_estimate(row.encode_s),
                 decode_s=median_estimate(row.decode_s).scaled(factor),
-                accuracy=bench.accuracy(row),
-                accuracy_change=bench.accuracy_change(row),
+                accuracy=bench.accuracy(one),
+                accuracy_change=bench.accuracy_change(one),
                 decoder_bytes=_FLOAT32_BYTES * row.decoder.parameters if row.decoder else 0,
             )
             found[row.tensor.name] = (*found.get(row.tensor.name, ()), coding)

@@ -110,7 +110,8 @@ def test_plans_take_rows_that_can_be_executed() -> None:
     assert list(codings) == [CROSSING.name]
     assert [coding.codec for coding in codings[CROSSING.name]] == ["int8+zstd", "deepcod@0123456789ab"]
     first = codings[CROSSING.name][0]
-    assert first.payload_bytes.value == 100
+    assert first.payload_bytes.value == 90  # of two seeds the one that is deployed
+    assert first.accuracy == 0.5
     assert first.encode_s.value == pytest.approx(0.001)
     assert first.decode_s.value == pytest.approx(0.002)
     assert codings[CROSSING.name][1].decoder_bytes == 4 * 240
