@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from offload.cli.delivery import check_writable
 from offload.cli.options import (
     Format,
     FormatOption,
@@ -123,6 +124,7 @@ def train(
         outlooks = api.train_outlook(request, workspace=workspace, progress=progress)
         terminal.result("\n".join(_intention(outlook, request) for outlook in outlooks))
         return
+    check_writable(workspace.root)
     try:
         trained = api.train_codecs(request, workspace=workspace, progress=progress)
     finally:

@@ -55,16 +55,7 @@ class Delivery:
             raise OffloadError(
                 f"{self.output} is there already", hint="add --force to replace it, or name another file"
             )
-        folder = self.workspace.root if self.output is None else self.output.parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise OffloadError(
-                f"cannot write to {folder}: {error.strerror}",
-                hint="set OFFLOAD_HOME, or -o, to a folder you can write to",
-            ) from error
+        check_writable(self.workspace.root if self.output is None else self.output.parent)
 
     def deliver(self, artifact: Artifact, *, name: str, all_layers: bool = False) -> Path | None:
         """Save the artifact, then write its report; the report is written even when saving fails.
@@ -101,3 +92,20 @@ class Delivery:
             return self.workspace.save(artifact, name=name)
         write_artifact(artifact, self.output, force=self.force)
         return self.output
+
+
+def check_writable(folder: Path) -> None:
+    """Say that results cannot be kept before any work begins.
+
+    Raises:
+        OffloadError: the folder cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OffloadError(
+            f"cannot write to {folder}: {error.strerror}",
+            hint="set OFFLOAD_HOME, or -o, to a folder you can write to",
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -33,14 +34,36 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write it so that a crash leaves the old one or the new one: the JSON names the tensors that go with it."""
+    """Write it so that a crash leaves the old one or the new one: the JSON names the tensors that go with it.
+
+    Raises:
+        OffloadError: it cannot be written; the old one stays.
+    """
+    from safetensors import SafetensorError
+
+    number = len(checkpoint.epochs)
+    tensors = folder / f"{number}-{_TENSORS}"
+    try:
+        _write(checkpoint, folder, tensors)
+    except (OSError, SafetensorError) as error:  # safetensors tells a full disk in words alone
+        with contextlib.suppress(OSError):
+            tensors.unlink(missing_ok=True)
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise OffloadError(
+            f"cannot write {tensors}: {reason}",
+            hint="free some space, or set OFFLOAD_HOME to a folder you can write to",
+        ) from error
+    for old in folder.glob(f"*-{_TENSORS}"):
+        if old != tensors:
+            old.unlink(missing_ok=True)
+
+
+def _write(checkpoint: Checkpoint, folder: Path, tensors: Path) -> None:
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     groups = {"weights": checkpoint.weights, "best": checkpoint.best, "moments": checkpoint.moments}
     flat = {f"{group}/{name}": tensor.contiguous() for group, each in groups.items() for name, tensor in each.items()}
-    number = len(checkpoint.epochs)
-    tensors = folder / f"{number}-{_TENSORS}"
     save_file({name: tensor.clone() for name, tensor in flat.items()}, tensors)
     words = {
         "epochs": [asdict(epoch) for epoch in checkpoint.epochs],
@@ -51,9 +74,6 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     temporary = folder / f".{_WORDS}.{os.getpid()}"
     temporary.write_text(json.dumps(words), encoding="utf-8")
     temporary.replace(folder / _WORDS)
-    for old in folder.glob(f"*-{_TENSORS}"):
-        if old != tensors:
-            old.unlink(missing_ok=True)
 
 
 def load_checkpoint(folder: Path, *, settings: str) -> Checkpoint | None:

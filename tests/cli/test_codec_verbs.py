@@ -149,3 +149,10 @@ sys.exit(main(sys.argv[1:]))
     assert resumed.returncode == 0, resumed.stderr
     assert "epochs trained before: 1" in resumed.stderr
     assert len(list((home / "codecs").iterdir())) == 2
+
+
+def test_train_says_first_that_nothing_can_be_kept(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("OFFLOAD_HOME", str(tmp_path / "file" / "home"))
+    error = check_refused(run("codec", "train", *MODEL, "--at", "conv1", *DATA))
+    assert error.startswith(f"cannot write to {tmp_path / 'file' / 'home'}")

@@ -18,7 +18,7 @@ from offload.codecs.trained import ENCODER, WEIGHTS, TrainedFiles, find_trained
 from offload.errors import OffloadError
 from offload.progress import NullProgress
 from offload.training import trainer
-from offload.training.checkpoints import load_checkpoint
+from offload.training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from offload.training.learned import checkpoint_folder, train_codec
 from tests import tiny_training
 
@@ -259,3 +259,33 @@ def test_a_training_that_diverges_is_told_in_a_line(tmp_path: Path, codec: Learn
     with pytest.raises(OffloadError, match="diverged") as told:
         tiny_training.trained(tmp_path, "conv1", codec=codec, learning_rate=1e20)
     assert told.value.hint == "train again with a lower --lr"
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_and_the_old_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors import SafetensorError
+
+    def checkpoint(epochs: int) -> Checkpoint:
+        record = EpochRecord(loss=1.0, validation_loss=1.0, error_rate=None, took_s=1.0)
+        weights = {"w": torch.zeros(2)}
+        return Checkpoint(
+            weights=weights, best=weights, moments={}, epochs=(record,) * epochs, best_epoch=0, settings="x"
+        )
+
+    def full(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise SafetensorError("No space left on device")
+
+    save_checkpoint(checkpoint(1), tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("safetensors.torch.save_file", full)
+        with pytest.raises(OffloadError, match=r"cannot write .*: No space left on device"):
+            save_checkpoint(checkpoint(2), tmp_path)
+    kept = load_checkpoint(tmp_path, settings="x")
+    assert kept is not None
+    assert len(kept.epochs) == 1
+    assert len(list(tmp_path.iterdir())) == 2
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OffloadError, match="cannot write"):
+        save_checkpoint(checkpoint(1), tmp_path / "file" / "folder")
