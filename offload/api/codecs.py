@@ -97,7 +97,7 @@ def train_codecs(
     """
     import torch
 
-    from offload.training.examples import cut_examples
+    from offload.training.examples import cut_examples, error_rate
     from offload.training.learned import CodecJob, train_codec
     from offload.training.processes import joined
 
@@ -112,10 +112,13 @@ def train_codecs(
             progress = NullProgress()
         cuts = [place.cut for place in places]
         part = (processes.rank, processes.count)
-        known = cut_examples(model, cuts, train, labelled=False, device=device, progress=progress, part=part)
         held: Mapping[str, CutExamples] = {}
         if processes.first:
             held = cut_examples(model, cuts, validation, labelled=True, device=device, progress=progress)
+            for place in places:  # answers that do not fit the model are told before an hour of training
+                examples, answer = held[place.tensor.name], place.cut.returning[0]
+                error_rate(train.task, answer, examples.answers[answer], examples)
+        known = cut_examples(model, cuts, train, labelled=False, device=device, progress=progress, part=part)
         for place in places:
             job = CodecJob(
                 model=model,

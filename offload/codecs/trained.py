@@ -97,6 +97,9 @@ def named_trained(root: Path, name: str) -> TrainedFiles:
     ]
     if len(fitting) == 1:
         return load_trained(fitting[0].folder)
+    damaged = [path.parent for path in root.glob(f"*/{MANIFEST}") if path.parent.name in (name, _folder_of(name, path))]
+    if damaged and not fitting:
+        return load_trained(damaged[0])  # passed over above: this raises what is wrong with it
     listed = ", ".join(files.folder.name for files in (fitting or known)[:5])
     if fitting:
         raise OffloadError(f"{len(fitting)} codecs are called {name}", hint=f"say which: {listed}")
@@ -104,6 +107,12 @@ def named_trained(root: Path, name: str) -> TrainedFiles:
         f"there is no codec {name}",
         hint=f"there are {listed}" if known else "train one: `offload codec train MODEL --at LAYER --data DATA`",
     )
+
+
+def _folder_of(name: str, path: Path) -> str | None:
+    """The folder's own name where it ends in the id that a codec's text names."""
+    folder = path.parent.name
+    return folder if "@" in name and folder.endswith("-" + name.replace("@", "-")) else None
 
 
 def check_fits(manifest: TrainedCodec, *, model_hash: str, tensor: Tensor) -> None:

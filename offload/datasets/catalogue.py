@@ -46,7 +46,7 @@ def _found(name: str, tensor: Tensor, split: Split, task: Task | None, scale: Pi
 
         return spoken_digits.load(tensor, split, task)
     path = Path(name)
-    if path.is_dir():
+    if name and path.is_dir():
         from offload.datasets import image_folder, parquet_folder
 
         load = parquet_folder.load if any(path.rglob("*.parquet")) else image_folder.load

@@ -120,6 +120,7 @@ def test_image_folder_refuses(tmp_path: Path) -> None:
     assert "not an image" in refusal(lambda: load(damaged)).message
     assert "holds images, the model's input is 1×5 float32" in refusal(lambda: load(one, VECTOR)).message
     assert "there are no data 'nowhere'" in refusal(lambda: load("nowhere")).message
+    assert "there are no data ''" in refusal(lambda: load("")).message
     batched = Tensor(name="input", shape=(2, 3, 8, 12), dtype="float32")
     assert "the batch is 2" in refusal(lambda: load(one, batched)).message
 

@@ -265,6 +265,20 @@ def test_codecs_are_found_by_name(codecs: dict[LearnedKind, TrainedFiles]) -> No
         named_trained(root, "nothing")
 
 
+def test_a_codec_with_a_damaged_manifest_is_not_called_missing(
+    codecs: dict[LearnedKind, TrainedFiles], tmp_path: Path
+) -> None:
+    import shutil
+
+    files = codecs["deepcod"]
+    folder = tmp_path / files.folder.name
+    shutil.copytree(files.folder, folder)
+    (folder / MANIFEST).write_text("{")
+    for name in (folder.name, files.manifest.text):
+        with pytest.raises(OffloadError, match=r"manifest\.json is damaged"):
+            named_trained(tmp_path, name)
+
+
 def test_the_batch_may_stand_anywhere(tmp_path: Path) -> None:
     files = tiny_training.trained(tmp_path, "relu", name="speech", ratio=0.1)
     session = TrainedCodecSession(files, OnnxRuntime(), threads=1)
