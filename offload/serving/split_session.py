@@ -167,6 +167,7 @@ class SplitSession:
         for number in range(self.repeats if slowdown > 1 else 1):
             if number:
                 time.sleep(PAUSE_S)
+                waited_s()  # reading it wakes the core, which profiles do before they time a run
             if self._head is not None:
                 session, inputs = self._head
                 needed = {name: feeds[name] for name in inputs}
