@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, FiniteFloat, field_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from offload.artifacts.base import MOST, Amount, Artifact, Count, NotNegative, Positive, Seconds
 from offload.artifacts.breakdown import Breakdown
@@ -239,6 +239,12 @@ class Plan(Artifact):
     cold_start: ColdStart | None = None
     codec_data: str | None = None
     codec_examples: Amount = 0
+
+    @model_validator(mode="after")
+    def _of_one_codec(self) -> Self:
+        if self.codec != self.chosen.codec:
+            raise ValueError(f"codec {self.codec!r} is not that of the chosen option, {self.chosen.codec!r}")
+        return self
 
     @field_validator("policy", mode="before")
     @classmethod

@@ -108,9 +108,7 @@ def _how(bench: CodecBench) -> Section:
     if seeds:
         lines.append(f"learned codecs: mean of {min(seeds)} seed{'s' if min(seeds) > 1 else ''} at least")
     if bench.link is not None and bench.link.source == "declared":
-        lines.append(
-            "transfer: the payload at the declared rate and nothing else; a measured link (--link) knows more"
-        )
+        lines.append("transfer: the payload at the declared rate and nothing else; a measured link (--link) knows more")
     if bench.pixels is not None:
         lines.append(f"the input has {bench.pixels} B as uint8 pixels")
     if bench.stopped == "interrupted":

@@ -144,6 +144,7 @@ def test_without_data_the_reader_is_told_what_is_missing(folder: Path) -> None:
     assert any("add --data data.npz" in warning for warning in found.warnings)
 
 
+@pytest.mark.slow
 def test_a_cut_at_the_input(folder: Path) -> None:
     found = verify(folder, coded_plan(folder, coding("jpeg:quality=80,mean=-3,std=6"), tensor="image"))
     assert found.chosen.option.place == "server"
@@ -152,6 +153,7 @@ def test_a_cut_at_the_input(folder: Path) -> None:
     assert found.server_only.option.coding is None
 
 
+@pytest.mark.slow
 def test_a_plan_without_codecs_can_be_asked_for_its_accuracy(folder: Path) -> None:
     found = verify(folder, folder / "plan.json", data=str(folder / "data.npz"), samples=10)
     assert found.chosen.accuracy is not None
@@ -271,6 +273,7 @@ def test_wrong_numbers_behind_a_codec_are_a_negative_verdict(folder: Path, monke
         verify(folder, coded_plan(folder, coding("int8")))
 
 
+@pytest.mark.slow
 def test_no_model_is_left_on_the_server(folder: Path) -> None:
     with EmbeddedServer(threads=1) as server:
         verify(folder, coded_plan(folder, coding(made(folder, "packed").manifest.text)), server=server.address)

@@ -55,7 +55,7 @@ def all_options(of: Problem) -> list[Option]:
 
 
 @pytest.mark.parametrize("target", ["latency", "energy", "throughput"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=random_problems.seeds)
 def test_the_best_pair_of_cut_and_codec_is_found(target: str, seed: int) -> None:
     of = problem(seed, target=target)
@@ -68,7 +68,7 @@ def test_the_best_pair_of_cut_and_codec_is_found(target: str, seed: int) -> None
     assert ranked.exact
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=random_problems.seeds)
 def test_pins_and_privacy_hold_for_codecs_too(seed: int) -> None:
     plain = problem(seed)
@@ -79,7 +79,7 @@ def test_pins_and_privacy_hold_for_codecs_too(seed: int) -> None:
     assert objective(of, DeepCOD().rank(of).options[0]) == pytest.approx(min(expected), rel=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=random_problems.seeds)
 def test_a_limit_that_no_plain_cut_keeps_may_be_kept_with_a_codec(seed: int) -> None:
     of = problem(seed, target="energy")
@@ -92,7 +92,7 @@ def test_a_limit_that_no_plain_cut_keeps_may_be_kept_with_a_codec(seed: int) -> 
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=random_problems.seeds)
 def test_never_worse_than_the_cuts_without_codecs(seed: int) -> None:
     of = problem(seed)
@@ -100,7 +100,7 @@ def test_never_worse_than_the_cuts_without_codecs(seed: int) -> None:
     assert objective(of, DeepCOD().rank(of).options[0]) <= plain * (1 + 1e-12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=random_problems.seeds)
 def test_single_tensor_cuts_are_those_that_one_tensor_crosses(seed: int) -> None:
     of = random_problems.problem(seed)
@@ -121,7 +121,7 @@ def test_nothing_accurate_enough_says_what_is_best() -> None:
         DeepCOD().rank(of)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=random_problems.seeds)
 def test_what_a_codec_adds_to_a_request(seed: int) -> None:
     """Each field by hand: a factor of 8 or 1000 in bytes, or a slowdown forgotten, would show."""

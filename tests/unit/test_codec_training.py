@@ -96,6 +96,7 @@ def test_the_same_seed_gives_the_same_codec_and_another_another(tmp_path: Path) 
     assert again.folder == made[0].folder
 
 
+@pytest.mark.slow
 def test_nothing_to_go_on_from_is_said(tmp_path: Path) -> None:
     told = Told()
     tiny_training.trained(tmp_path, "conv1", epochs=1, resume=True, progress=told)
@@ -130,6 +131,7 @@ def test_a_random_encoder_stays_as_it_was_drawn(tmp_path: Path) -> None:
     assert not one.manifest.training.encoder_trained
 
 
+@pytest.mark.slow
 def test_without_distillation_only_the_tensor_is_taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     original = trainer.backward
@@ -145,12 +147,14 @@ def test_without_distillation_only_the_tensor_is_taught(tmp_path: Path, monkeypa
     assert files.manifest.validation_errors is not None
 
 
+@pytest.mark.slow
 def test_training_stops_early_when_validation_does_not_get_better(tmp_path: Path) -> None:
     files = tiny_training.trained(tmp_path, "conv1", epochs=30, learning_rate=1e-12, patience=2)
     assert files.manifest.training.stopped == "early"
     assert len(files.manifest.training.epochs) < 30
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_one_of_the_codecs_final_form(tmp_path: Path) -> None:
     files = tiny_training.trained(tmp_path, "conv1", codec="autoencoder", epochs=4, learning_rate=1e-12)
     assert files.manifest.training.best_epoch >= 2

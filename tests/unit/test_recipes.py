@@ -13,6 +13,7 @@ from offload.models.zoo.catalogue import CATALOGUE, ZooEntry
 from offload.training.recipes import digits_deepspeech, digits_resnet, saving
 
 
+@pytest.mark.slow
 def test_recipes_are_deterministic() -> None:
     for recipe in (digits_resnet, digits_deepspeech):
         first, second = recipe.train(2), recipe.train(2)

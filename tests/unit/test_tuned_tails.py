@@ -22,6 +22,7 @@ def model() -> LoadedOnnxModel:
     return load_model("digits_resnet")
 
 
+@pytest.mark.slow
 def test_a_tuned_tail_makes_up_for_a_coarse_codec(model: LoadedOnnxModel) -> None:
     """Interpolation at block3 loses most; a tail that has seen it answers right more often, on test examples."""
     entry = model.graph.tensor_by_name["input"]
