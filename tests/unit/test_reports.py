@@ -525,8 +525,8 @@ def test_colours_only_when_asked_for_and_markup_in_names_is_left_alone() -> None
     report = models_report(
         [
             Network(
-                name="[red]name[/red]", input_shape=(1,), input_dtype="float32", layers=1, parameters=1, flops=1, trained=False,
-                description=":smile:",
+                name="[red]name[/red]", input_shape=(1,), input_dtype="float32", layers=1, parameters=1, flops=1,
+                trained=False, description=":smile:",
             )
         ]
     )  # fmt: skip
