@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from offload.artifacts.codec import NetworkSize
 from offload.artifacts.codec_bench import CodecRow, Tail
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     Answer = Callable[[Array], Array]
     """From what was decoded, (examples, *shape), to the model's first output, likewise."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,9 +197,9 @@ def time_codecs(
             reference_s.append(reference.time_once())
             for index, (codec, array) in enumerate(jobs):
                 payload = codec.encode(array)
-                encode_s[index].append(_timed(lambda codec=codec, array=array: codec.encode(array)))  # type: ignore[misc]
+                encode_s[index].append(_timed(codec.encode, array))
                 codec.decode(payload)
-                decode_s[index].append(_timed(lambda codec=codec, payload=payload: codec.decode(payload)))  # type: ignore[misc]
+                decode_s[index].append(_timed(codec.decode, payload))
         except KeyboardInterrupt:
             if number == 0:
                 raise
@@ -207,11 +210,11 @@ def time_codecs(
     return times, tuple(reference_s)
 
 
-def _timed(call: Callable[[], object]) -> float:
+def _timed(call: Callable[[T], object], argument: T) -> float:
     time.sleep(PAUSE_S)
     waited_s()  # wakes the core: a codec follows the head's run, or the request's arrival
     started = time.perf_counter()
-    call()
+    call(argument)
     return time.perf_counter() - started
 
 
