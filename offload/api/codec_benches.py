@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from offload.runtimes.base import Array, Runtime
     from offload.training.places import Place
 
-METHODS: tuple[LearnedKind, ...] = get_args(LearnedKind)
+LEARNED: tuple[LearnedKind, ...] = get_args(LearnedKind)
+_OF_SYMBOLS = ("packed", "range")
+"""Parts of learned codecs; they take no tensor of a model's own."""
 _CUTS = 6
 _ROUNDS, _QUICK_ROUNDS = 15, 5
 _EXAMPLES, _QUICK_EXAMPLES = 1000, 200
@@ -84,9 +86,12 @@ def bench_codecs(request: CodecBenchRequest, *, workspace: Workspace, progress: 
     progress = progress or NullProgress()
     if request.uplink_bps is not None and request.link is not None:
         raise UsageError("--bw and --link exclude each other", hint="a measured link has its own rate: leave one out")
+    if request.codecs == ():
+        raise UsageError("--codecs names no family", hint="name some, as deepcod,webp, or leave it out for all")
+    families = (*LEARNED, *(name for name in BUILDERS if name not in _OF_SYMBOLS))
     for family in request.codecs or ():
-        if family not in (*METHODS, *BUILDERS):
-            raise UsageError(f"--codecs {family}: there is no such family", hint=", ".join((*METHODS, *BUILDERS)))
+        if family not in families:
+            raise UsageError(f"--codecs {family}: there is no such family", hint=", ".join(families))
     runtime, threads = OnnxRuntime(), chosen_threads(request.threads)
     model = load(
         request.model, runtime, inputs=request.inputs, batch=1, weights=request.weights, precision="fp32",
@@ -149,15 +154,11 @@ class _Measured:
 
 
 def _places(request: CodecBenchRequest, model: LoadedOnnxModel) -> list[Place]:
-    from offload.graph.cuts import prefix_cuts
     from offload.profilers.codec_bench import stage_ends
-    from offload.training.places import place_at
+    from offload.training.places import places_at, tensors_alone
 
-    graph = model.graph
-    if request.at is not None:
-        return [place_at(graph, name) for name in dict.fromkeys(request.at)]
-    single = [cut.crossing[0] for cut in prefix_cuts(graph) if len(cut.crossing) == 1 and cut.returning]
-    return [place_at(graph, name) for name in stage_ends(graph, list(dict.fromkeys(single)), most=_CUTS)]
+    names = stage_ends(model.graph, tensors_alone(model.graph), most=_CUTS) if request.at is None else request.at
+    return places_at(model.graph, names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +173,7 @@ class _Variant:
 
 def _variants(request: CodecBenchRequest, places: Sequence[Place]) -> list[tuple[_Variant, Sequence[Place]]]:
     """Each kind with each seed everywhere, and DeepCOD's two ablations at the cut in the middle."""
-    kinds = [kind for kind in METHODS if _wanted(request, kind)]
+    kinds = [kind for kind in LEARNED if _wanted(request, kind)]
     found = [(_Variant(codec=kind, seed=seed), places) for kind in kinds for seed in range(request.seeds)]
     if "deepcod" in kinds:
         ablations = (_Variant(codec="deepcod", distilled=False), _Variant(codec="deepcod", encoder_trained=False))
@@ -301,8 +302,7 @@ def _as_it_is(place: Place, intact: tuple[float, ...]) -> CodecRow:
 
 def _the_answer(model: LoadedOnnxModel, examples: Examples, intact: tuple[float, ...]) -> CodecRow:
     """Finishing on the device and sending what was answered: a class, a sequence, or the output itself."""
-    from offload.datasets.tasks import greedy_decoded
-    from offload.profilers.codec_bench import of_each
+    from offload.datasets.tasks import greedy_decoded, of_each
 
     output = model.graph.tensor_by_name[model.graph.outputs[0]]
     layer = model.graph.layers[model.graph.producer[output.name]].name

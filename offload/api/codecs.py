@@ -213,7 +213,7 @@ def _model_and_places(
 ) -> tuple[LoadedOnnxModel, list[Place]]:
     from offload.models.loaded import LoadedOnnxModel
     from offload.runtimes.onnxruntime import OnnxRuntime
-    from offload.training.places import place_at
+    from offload.training.places import places_at
 
     if request.ratio is not None and not 0 < request.ratio < 1:
         raise UsageError(
@@ -231,7 +231,7 @@ def _model_and_places(
         progress=progress,
     )
     assert isinstance(model, LoadedOnnxModel)  # noqa: S101  ONNX Runtime takes no other
-    return model, [place_at(model.graph, name) for name in dict.fromkeys(request.at)]
+    return model, places_at(model.graph, request.at)
 
 
 def _data(request: CodecTrainRequest, model: LoadedOnnxModel, split: str) -> Dataset:

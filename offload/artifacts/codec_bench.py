@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Literal, Self
@@ -123,6 +124,11 @@ class CodecBench(Artifact):
         low, high = np.percentile(means, [tail, 100 - tail])
         value = float(change.mean())
         return Estimate(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def family_of(codec: str) -> str:
+    """The name in what makes a codec again: `jpeg` of `jpeg:quality=30`, `deepcod` of `deepcod@0123456789ab`."""
+    return re.split("[:@+]", codec, maxsplit=1)[0]
 
 
 def deployed(row: CodecRow) -> CodecRow:

@@ -50,6 +50,14 @@ def errors_of(task: Task, outputs: Array, labels: Labels) -> tuple[Floats, Float
             return distances / np.maximum(norms, np.finfo(np.float64).tiny ** 0.5), np.ones(len(outputs))
 
 
+def of_each(answers: Array) -> Array:
+    """Answers of a model for a batch of 1, (examples, *shape), without the axis of 1, wherever the model has it."""
+    shape = list(answers.shape[1:])
+    if 1 in shape:
+        shape.remove(1)
+    return answers.reshape(len(answers), *shape)
+
+
 def greedy_decoded(scores: Array) -> list[tuple[int, ...]]:
     """CTC's best path: the highest score of each step, repetitions merged, blanks dropped (Graves et al., ICML 2006).
 

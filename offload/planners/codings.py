@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
-from offload.artifacts.codec_bench import CodecBench, CodecRow, deployed, payload_estimate
+from offload.artifacts.codec_bench import CodecBench, deployed, family_of, payload_estimate
 from offload.artifacts.estimate import median_estimate
 from offload.artifacts.plan import Coding
 from offload.artifacts.profile import Profile
@@ -31,7 +30,7 @@ def codings_of(
 
     Raises:
         OffloadError: the bench is of another model.
-        UsageError: a name is none of the bench's codecs.
+        UsageError: there are no names, or one is none of the bench's codecs.
     """
     if bench.model.hash != device.model.hash:
         raise OffloadError(
@@ -40,15 +39,17 @@ def codings_of(
             hint="bench the codecs of the model that was profiled: `offload codec bench MODEL --data DATA`",
         )
     rows = [row for row in bench.rows if row.tail == "as it is" and not row.ablation and row.codec != "raw"]
-    known = {name for row in rows for name in (_family(row), row.codec)}
+    known = {name for row in rows for name in (family_of(row.codec), row.codec)}
+    if codecs is not None and not codecs:
+        raise UsageError("--codecs names no codec", hint="name some, as deepcod,webp, or leave it out for all")
     for name in codecs or ():
         if name not in known:
-            near = get_close_matches(name, known, n=2) or sorted({_family(row) for row in rows})
+            near = get_close_matches(name, known, n=2) or sorted({family_of(row.codec) for row in rows})
             raise UsageError(f"--codecs {name}: the bench has no such codec", hint="it has " + ", ".join(near))
     factor = decoding_factor(bench, device, server)
     found: dict[str, tuple[Coding, ...]] = {}
     for row in rows:
-        if codecs is None or _family(row) in codecs or row.codec in codecs:
+        if codecs is None or family_of(row.codec) in codecs or row.codec in codecs:
             one = deployed(row)
             coding = Coding(
                 codec=row.codec,
@@ -79,7 +80,3 @@ def timed_on(bench: CodecBench, profile: Profile) -> bool:
         profile.environment.gpus,
         profile.runtime,
     ) == (bench.environment.processor, bench.environment.gpus, bench.runtime)
-
-
-def _family(row: CodecRow) -> str:
-    return re.split("[:@+]", row.codec, maxsplit=1)[0]

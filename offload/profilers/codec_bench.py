@@ -15,7 +15,7 @@ from offload.artifacts.codec import NetworkSize
 from offload.artifacts.codec_bench import CodecRow, Tail
 from offload.codecs.base import HEADER_BYTES, Codec
 from offload.datasets.base import Labels, Task
-from offload.datasets.tasks import errors_of
+from offload.datasets.tasks import errors_of, of_each
 from offload.graph.cuts import Cut
 from offload.graph.model_graph import ModelGraph, Tensor
 from offload.models.loaded import LoadedOnnxModel
@@ -74,14 +74,6 @@ class Examples:
         reference = list(of_each(self.answers)) if self.task == "detection" else self.labels
         errors, weights = errors_of(self.task, of_each(answers), reference)
         return tuple(errors.tolist()), tuple(weights.tolist())
-
-
-def of_each(answers: Array) -> Array:
-    """Without the axis of 1 that is the model's batch, wherever it keeps it."""
-    shape = list(answers.shape[1:])
-    if 1 in shape:
-        shape.remove(1)
-    return answers.reshape(len(answers), *shape)
 
 
 class Halves:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from offload.artifacts.codec import LearnedKind, TrainingRecord
+from offload.artifacts.codec_bench import family_of
 from offload.codecs.base import Codec
 from offload.codecs.catalogue import default_texts, make_codec
 from offload.codecs.trained import TrainedFiles
@@ -117,11 +118,11 @@ def plain_candidates(
     """
     pixels = data.pixels if place.tensor.name in model.graph.inputs else None
     texts = [text for text in default_texts(place.tensor, pixels=pixels) if text != "raw"]
-    tuned = {family: text for text in reversed(texts) if (family := _family(text)) in TUNED}
+    tuned = {family: text for text in reversed(texts) if (family := family_of(text)) in TUNED}
     for text in texts:
-        if families is not None and _family(text) not in families:
+        if families is not None and family_of(text) not in families:
             continue
-        for tune in (None, *([_tuner(model, place, tuning)] if tuning and tuned.get(_family(text)) == text else [])):
+        for tune in (None, *([_tuner(model, place, tuning)] if tuning and tuned.get(family_of(text)) == text else [])):
             yield Candidate(
                 method=_method(text),
                 cut=place.cut,
@@ -131,10 +132,6 @@ def plain_candidates(
                 trained_steps=0 if tune is None or tuning is None else tuning.steps,
                 tune=tune,
             )
-
-
-def _family(text: str) -> str:
-    return text.partition(":")[0].partition("+")[0]
 
 
 def _method(text: str) -> str:

@@ -93,10 +93,11 @@ def transfer_s(bench: CodecBench, row: CodecRow) -> float | None:
 
 
 def _how(bench: CodecBench) -> Section:
+    threads = f"{bench.runtime.threads} thread{'' if bench.runtime.threads == 1 else 's'}"
     lines = [
         f"intact model: accuracy {bench.intact_accuracy:.1%}; a change is against it on the same examples",
         "bytes hold the payload's header of 4 bytes; the protocol's own is in the transfer of a measured link",
-        f"times: {bench.runtime.name} on {bench.runtime.device}, {bench.runtime.threads} threads, one example, medians",
+        f"times: {bench.runtime.name} on {bench.runtime.device}, {threads}, one example, medians",
     ]
     tails = [row.trained_steps for row in bench.rows if row.tail == "fine-tuned"]
     learned = [row.trained_steps for row in bench.rows if row.encoder is not None and not row.ablation]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from offload.datasets.base import Dataset, Labels, Task
-from offload.datasets.tasks import errors_of
+from offload.datasets.tasks import errors_of, of_each
 from offload.errors import OffloadError
 from offload.graph.cuts import Cut
 from offload.graph.model_graph import ModelGraph
@@ -161,16 +161,8 @@ def error_rate(task: Task, name: str, outputs: Tensor, examples: CutExamples) ->
         outputs: That output behind a codec; (examples, *shape).
         examples: What they are compared with; for detection the intact model's answers.
     """
-    labels = list(_answers(examples.answers[name])) if task == "detection" else examples.labels
+    labels = list(of_each(examples.answers[name].numpy())) if task == "detection" else examples.labels
     if labels is None:
         return None
-    errors, weights = errors_of(task, _answers(outputs), labels)
+    errors, weights = errors_of(task, of_each(outputs.numpy()), labels)
     return float(errors.sum() / weights.sum())
-
-
-def _answers(outputs: Tensor) -> Array:
-    """Without the batch of 1, wherever the model keeps it."""
-    shape = list(outputs.shape[1:])
-    if 1 in shape:
-        shape.remove(1)
-    return outputs.reshape(len(outputs), *shape).numpy()

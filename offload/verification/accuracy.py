@@ -11,10 +11,9 @@ import numpy as np
 from offload.artifacts.wire_accuracy import WireAccuracy
 from offload.datasets.base import Dataset, Labels, Task
 from offload.datasets.catalogue import load_dataset
-from offload.datasets.tasks import errors_of
+from offload.datasets.tasks import errors_of, of_each
 from offload.errors import OffloadError
 from offload.graph.model_graph import ModelGraph
-from offload.profilers.codec_bench import of_each
 from offload.progress import Progress
 from offload.runtimes.base import Session
 from offload.verification.deployment import Deployed

@@ -93,6 +93,7 @@ def test_a_dry_run_says_what_would_be_trained(run: Run, home: Path) -> None:
     [
         (("--at", "conv2", *DATA), "2 tensors cross there", 1),
         (("--at", "conv9", *DATA), "no layer or tensor of that name", 1),
+        (("--at", ",", *DATA), "--at names no layer", 2),
         (("--at", "conv1", *DATA, "--ratio", "1.5"), "--ratio 1.5 is no compression", 2),
         (("--at", "conv1", "--data", "nowhere"), "nowhere", 1),
         (("--at", "conv1", *DATA, "--device", "tpu"), "tpu", 1),

@@ -124,6 +124,8 @@ def test_codecs_are_chosen_by_family_or_by_text() -> None:
     assert len(codings_of(BENCH, DEVICE, DEVICE, codecs=["int8+zstd", "deepcod"])[CROSSING.name]) == 2
     with pytest.raises(UsageError, match="webp"):
         codings_of(BENCH, DEVICE, DEVICE, codecs=["webp"])
+    with pytest.raises(UsageError, match="names no codec"):
+        codings_of(BENCH, DEVICE, DEVICE, codecs=[])
 
 
 def test_a_bench_of_another_model_is_refused() -> None:
@@ -292,3 +294,14 @@ def test_an_interrupt_keeps_the_rounds_of_timing_before_it(round_: int) -> None:
             timed()
     else:
         assert [len(each.decode_s) for each in timed()] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(("codecs", "says"), [(("packed",), "--codecs packed"), ((), "--codecs names no family")])
+def test_families_that_a_bench_has_none_of_are_refused_before_anything_is_loaded(
+    tmp_path: Path, codecs: tuple[str, ...], says: str
+) -> None:
+    request = codec_benches_api.CodecBenchRequest(model="nothing", data="nothing", codecs=codecs)
+    with pytest.raises(UsageError, match=says) as caught:
+        codec_benches_api.bench_codecs(request, workspace=Workspace(tmp_path))
+    assert "webp" in caught.value.hint
+    assert "packed" not in caught.value.hint

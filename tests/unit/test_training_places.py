@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from offload.errors import OffloadError
+from offload.errors import OffloadError, UsageError
 from offload.graph.model_graph import Tensor
 from offload.models.load import load_model
 from offload.training.examples import as_examples, taught_tensors
 from offload.training.layout import layout_of
 from offload.training.learned import shaping_of, usual_ratio
-from offload.training.places import place_at
+from offload.training.places import place_at, places_at, tensors_alone
 from tests import tiny_training
 
 
@@ -43,6 +45,30 @@ def test_unknown_names_and_the_last_layer_are_refused() -> None:
         place_at(graph, graph.layers[-1].name)
 
 
+def test_a_stage_is_answered_with_its_last_layer_at_which_one_tensor_crosses(cache: Path) -> None:
+    graph = load_model("digits_resnet", cache=cache).graph
+    with pytest.raises(OffloadError, match="--at stage2: the model has no layer") as caught:
+        place_at(graph, "stage2")
+    assert caught.value.hint == "did you mean stage2.add"
+    assert place_at(graph, "stage2.add").cut.crossing == ("stage2.add",)
+
+
+def test_no_name_and_the_same_name_twice() -> None:
+    graph = tiny_training.model().graph
+    assert [place.layer for place in places_at(graph, ("conv1", "input", "conv1"))] == ["conv1", "input"]
+    with pytest.raises(UsageError, match="--at names no layer"):
+        places_at(graph, ())
+
+
+def test_tensors_that_cross_alone_are_places() -> None:
+    graph = tiny_training.model().graph
+    alone = tensors_alone(graph)
+    assert graph.inputs[0] in alone
+    assert "conv2" not in alone
+    for name in alone:
+        assert place_at(graph, name).tensor.name == name
+
+
 def test_layers_on_another_branch_run_on_the_device_where_that_leaves_one_tensor() -> None:
     graph = load_model("tests.tiny_torch:branches", inputs={"": (1, 8)}).graph
     place = place_at(graph, "stem")
@@ -72,11 +98,11 @@ def test_tensors_are_turned_to_channels_first_and_back(shape, channels, places) 
     assert torch.equal(step, first)
 
 
-def test_channels_of_a_convolved_sequence_come_first() -> None:
-    graph = load_model("deepspeech").graph
+def test_channels_of_a_convolved_sequence_come_first(cache: Path) -> None:
+    graph = load_model("digits_deepspeech", cache=cache).graph
     convolved = next(layer for layer in graph.layers if layer.op == "Conv")
     tensor = graph.tensor_by_name[convolved.outputs[0]]
-    assert layout_of(graph, tensor).channels == 2048
+    assert layout_of(graph, tensor).channels == 128
     assert layout_of(graph, tensor).places == tensor.shape[2:]
 
 
@@ -125,8 +151,8 @@ def test_the_usual_ratio_is_the_papers() -> None:
 
 
 @pytest.mark.parametrize(("side", "stride"), [(56, 4), (28, 4), (14, 2), (7, 1)])
-def test_strides_follow_resnet50_in_the_papers_tables(side: int, stride: int) -> None:
-    model = load_model("resnet18")
+def test_strides_follow_resnet50_in_the_papers_tables(cache: Path, side: int, stride: int) -> None:
+    model = load_model("resnet18", cache=cache)
     tensors = model.graph.tensor_by_name
     relus = [one for one in model.graph.layers if one.op == "Relu"]
     layer = next(one for one in relus if tensors[one.outputs[0]].shape[2:] == (side, side))
