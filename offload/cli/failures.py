@@ -39,9 +39,14 @@ def _known(error: BaseException) -> OffloadError | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" while writing {error.filename}" if error.filename else ""
         return OffloadError(f"{error.strerror}{where}", hint="free some space, or set OFFLOAD_HOME or TMPDIR elsewhere")
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _is_torchs_memory_error(error):
         return OffloadError("out of memory", hint="use a smaller model, input or --batch")
     return None
+
+
+def _is_torchs_memory_error(error: BaseException) -> bool:
+    """Whether a GPU's or a processor's memory ran out in torch, which is not imported to find out."""
+    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
 
 
 def _usage_hint(error: typer.TyperException) -> str:

@@ -6,7 +6,9 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -33,11 +35,16 @@ def parse(command: str) -> None:
     """Parse a command of ours as far as options and their types, without running it."""
     program, *arguments = shlex.split(command)
     assert program == "offload"
-    group = typer.main.get_command(app)
-    with group.make_context("offload", arguments, resilient_parsing=False) as context:
-        name, verb, rest = group.resolve_command(context, [*context._protected_args, *context.args])  # type: ignore[attr-defined]
-        assert name in group.commands  # type: ignore[attr-defined]
-        verb.make_context(name, rest, parent=context).close()
+    verb: Any = typer.main.get_command(app)
+    name, context = "offload", None
+    with ExitStack() as stack:
+        while True:
+            context = stack.enter_context(verb.make_context(name, arguments, parent=context))
+            if not hasattr(verb, "commands"):
+                break
+            group = verb
+            name, verb, arguments = group.resolve_command(context, [*context._protected_args, *context.args])
+            assert name in group.commands
 
 
 def test_every_verb_has_its_help_block() -> None:
@@ -58,6 +65,12 @@ def test_commands_parse(home: None, command: str) -> None:
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     else:
         parse(command)
+
+
+def test_options_that_are_not_there_do_not_parse(home: None) -> None:
+    for command in ("offload codec train m --at input --data d --layers 3", "offload codec prune m"):
+        with pytest.raises(typer.TyperException, match="No such"):
+            parse(command)
 
 
 def test_every_verb_has_an_example() -> None:

@@ -6,6 +6,7 @@ import errno
 from typing import Any
 
 import pytest
+import torch
 
 from offload import __version__, api
 from offload.errors import OffloadError
@@ -163,6 +164,13 @@ def test_a_full_disk_and_too_little_memory_are_errors_not_bugs(run: Run, monkeyp
     assert "No space left on device while writing /tmp/x" in outcome.error
     monkeypatch.setattr(api, "profile", fail_with(MemoryError()))
     assert run("profile", "resnet18").code == 1
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(2**47)  # more than can be addressed
+    for error in (refused.value, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 …")):
+        monkeypatch.setattr(api, "train_codecs", fail_with(error))
+        outcome = run("codec", "train", "digits_resnet", "--at", "input", "--data", "digits-in-clutter")
+        assert (outcome.code, outcome.error) == (1, "out of memory")
+        assert "--batch" in outcome.hint
 
 
 def test_errors_of_many_lines_become_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
