@@ -76,6 +76,13 @@ def divided(plan: Plan, model_file: Path) -> Option:
     return next(option for option in options if option.place == "both")
 
 
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A server for verifications that are not about starting one, nor about the emulated link."""
+    with EmbeddedServer(threads=1) as server:
+        yield server.address
+
+
 @pytest.fixture(autouse=True)
 def no_orphans() -> Iterator[None]:
     before = set(psutil.Process().children(recursive=True))
@@ -201,27 +208,27 @@ def test_a_plan_of_times_that_no_request_takes(
     assert caught.value.exit_code == 1
 
 
-def test_a_running_server_is_used_as_it_is_and_left_clean(plan_file: Path, workspace: Workspace) -> None:
-    with EmbeddedServer(threads=1) as server:
-        found = verify(plan_file, workspace, server=server.address)
-        with triton.InferenceServerClient(server.address) as client:
-            names = [model.name for model in client.get_model_repository_index().models]
+def test_a_running_server_is_used_as_it_is_and_left_clean(plan_file: Path, workspace: Workspace, address: str) -> None:
+    found = verify(plan_file, workspace, server=address)
     assert found.link == "the network as it is"
-    assert found.server == server.address
-    assert not [name for name in names if name not in BUILT_IN]
+    assert found.server == address
+    assert loaded_by(address) <= BUILT_IN
 
 
-def test_two_verifications_at_once_leave_each_other_alone(plan_file: Path, workspace: Workspace) -> None:
-    with EmbeddedServer(threads=1) as server:
+def test_two_verifications_at_once_leave_each_other_alone(plan_file: Path, workspace: Workspace, address: str) -> None:
+    def verify_again() -> None:
+        verify(plan_file, workspace, server=address, requests=3)
 
-        def verify_again() -> None:
-            verify(plan_file, workspace, server=server.address, requests=3)
-
-        found = verify(plan_file, workspace, AtRequest(3, verify_again), server=server.address)
+    found = verify(plan_file, workspace, AtRequest(3, verify_again), server=address)
     assert len(found.chosen.samples) == 12
 
 
 BUILT_IN = {PING, PROBE_UP, PROBE_DOWN, PROFILE, MODELS}
+
+
+def loaded_by(address: str) -> set[str]:
+    with triton.InferenceServerClient(address) as client:
+        return {model.name for model in client.get_model_repository_index().models}
 
 
 def test_a_server_that_tells_no_times_is_measured_by_its_statistics(
@@ -257,8 +264,8 @@ def test_the_server_dying_in_the_middle_is_a_clear_error(plan_file: Path, worksp
     assert caught.value.exit_code == 1
 
 
-def test_alternatives_are_measured_in_the_same_rounds(plan_file: Path, workspace: Workspace) -> None:
-    found = verify(plan_file, workspace, alternatives=2)
+def test_alternatives_are_measured_in_the_same_rounds(plan_file: Path, workspace: Workspace, address: str) -> None:
+    found = verify(plan_file, workspace, alternatives=2, server=address)
     plan = Plan.load(plan_file)
     assert [role for role in found.by_role() if role.startswith("alternative")] == ["alternative 1", "alternative 2"]
     measured = found.by_role().values()
@@ -296,13 +303,13 @@ def test_a_plan_for_energy_has_its_regret_in_joules(plan_file: Path, workspace: 
     assert found.target_regret.fraction.value == pytest.approx(medians["chosen"] / min(medians.values()) - 1)
 
 
-def test_more_alternatives_than_the_plan_names(plan_file: Path, workspace: Workspace) -> None:
-    found = verify(plan_file, workspace, requests=3, alternatives=99)
+def test_more_alternatives_than_the_plan_names(plan_file: Path, workspace: Workspace, address: str) -> None:
+    found = verify(plan_file, workspace, requests=3, alternatives=99, server=address)
     assert any("99 were asked for" in warning for warning in found.warnings)
 
 
-def test_a_duration_ends_the_run(plan_file: Path, workspace: Workspace) -> None:
-    found = verify(plan_file, workspace, requests=None, duration_s=1.0)
+def test_a_duration_ends_the_run(plan_file: Path, workspace: Workspace, address: str) -> None:
+    found = verify(plan_file, workspace, requests=None, duration_s=1.0, server=address)
     assert found.stopped == "duration"
     assert found.measuring_s is not None
     starts = [sample.started_s for sample in found.chosen.samples]
@@ -311,7 +318,7 @@ def test_a_duration_ends_the_run(plan_file: Path, workspace: Workspace) -> None:
 
 
 def test_an_option_much_slower_than_the_run_is_told_of(
-    plan_file: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    plan_file: Path, workspace: Workspace, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def contender(one: Deployed, feeds: Any) -> Contender:
         found = warmed_up(one, feeds)
@@ -321,7 +328,7 @@ def test_an_option_much_slower_than_the_run_is_told_of(
     monkeypatch.setattr(verification, "contender", contender)
     plan = Plan.load(plan_file)
     on_the_server = workspace.save(plan.model_copy(update={"chosen": plan.server_only}), name="small")
-    found = verify(on_the_server, workspace, requests=5)
+    found = verify(on_the_server, workspace, requests=5, server=address)
     assert found.device_only is None
     assert [one.role for one in found.left_out] == ["device-only"]
     assert found.left_out[0].request_s == 3600.0
@@ -329,15 +336,12 @@ def test_an_option_much_slower_than_the_run_is_told_of(
     assert found.corrected_error is not None
 
 
-def test_an_interrupt_keeps_what_was_measured(plan_file: Path, workspace: Workspace) -> None:
+def test_an_interrupt_keeps_what_was_measured(plan_file: Path, workspace: Workspace, address: str) -> None:
     def press() -> None:
         raise KeyboardInterrupt
 
-    with EmbeddedServer(threads=1) as server:
-        found = verify(plan_file, workspace, AtRequest(7, press), server=server.address, requests=1000)
-        with triton.InferenceServerClient(server.address) as client:
-            names = {model.name for model in client.get_model_repository_index().models}
-    assert names <= BUILT_IN
+    found = verify(plan_file, workspace, AtRequest(7, press), server=address, requests=1000)
+    assert loaded_by(address) <= BUILT_IN
     assert found.stopped == "interrupted"
     assert len(found.chosen.samples) == 7
     assert any("interrupted after 7 requests" in warning for warning in found.warnings)
@@ -346,16 +350,13 @@ def test_an_interrupt_keeps_what_was_measured(plan_file: Path, workspace: Worksp
         assert one.interrupted
 
 
-def test_an_interrupt_leaves_no_model_behind(plan_file: Path, workspace: Workspace) -> None:
+def test_an_interrupt_leaves_no_model_behind(plan_file: Path, workspace: Workspace, address: str) -> None:
     def press() -> None:
         raise KeyboardInterrupt
 
-    with EmbeddedServer(threads=1) as server:
-        with pytest.raises(KeyboardInterrupt):
-            verify(plan_file, workspace, AtRequest(3, press), server=server.address)
-        with triton.InferenceServerClient(server.address) as client:
-            names = {model.name for model in client.get_model_repository_index().models}
-    assert names <= BUILT_IN
+    with pytest.raises(KeyboardInterrupt):
+        verify(plan_file, workspace, AtRequest(3, press), server=address)
+    assert loaded_by(address) <= BUILT_IN
 
 
 def test_a_server_that_refuses_the_upload(plan_file: Path, workspace: Workspace) -> None:
@@ -367,7 +368,7 @@ def test_a_server_that_refuses_the_upload(plan_file: Path, workspace: Workspace)
 
 
 def test_wrong_numbers_are_a_negative_verdict(
-    plan_file: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    plan_file: Path, workspace: Workspace, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     infer = ServerClient.infer
 
@@ -380,17 +381,17 @@ def test_wrong_numbers_are_a_negative_verdict(
 
     monkeypatch.setattr(ServerClient, "infer", perturbed)
     with pytest.raises(VerdictError) as caught:
-        verify(plan_file, workspace)
+        verify(plan_file, workspace, server=address)
     assert "wrong numbers" in caught.value.message
     assert caught.value.exit_code == 4
 
 
 def test_a_server_that_says_yes_and_ignores_the_upload(
-    plan_file: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    plan_file: Path, workspace: Workspace, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ServerClient, "upload", lambda self, name, onnx, **options: None)
     with pytest.raises(OffloadError, match="does not have it ready"):
-        verify(plan_file, workspace)
+        verify(plan_file, workspace, server=address)
 
 
 def test_no_server(plan_file: Path, workspace: Workspace) -> None:
@@ -408,8 +409,8 @@ def test_a_plan_for_another_model(plan_file: Path, workspace: Workspace, tmp_pat
         verify(workspace.save(moved, name="small"), workspace)
 
 
-def test_a_prediction_that_is_far_off_is_out_of_tolerance(plan_file: Path, workspace: Workspace) -> None:
-    found = verify(plan_file, workspace, tolerance=1e-9)
+def test_a_prediction_that_is_far_off_is_out_of_tolerance(plan_file: Path, workspace: Workspace, address: str) -> None:
+    found = verify(plan_file, workspace, tolerance=1e-9, server=address)
     assert found.verdict in {"out of tolerance", "cannot tell"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images, labels = labelled(folder / "small.onnx")
     np.savez(folder / "data.npz", x_test=images, y_test=labels)
     return folder
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A server for verifications that are not about the emulated link: starting one takes longer than they do."""
+    with EmbeddedServer(threads=1) as server:
+        yield server.address
 
 
 def labelled(path: Path, examples: int = 80) -> tuple[np.ndarray, np.ndarray]:
@@ -125,9 +133,10 @@ def test_a_host_codec_is_executed_and_its_accuracy_measured_over_the_wire(folder
     assert render(found, "csv").count("int8+zstd") == 1
 
 
-def test_less_accurate_than_promised_is_a_negative_verdict(folder: Path) -> None:
+def test_less_accurate_than_promised_is_a_negative_verdict(folder: Path, address: str) -> None:
     plan = coded_plan(folder, coding("interpolate:factor=16,bits=1"))
-    found = verify(folder, plan, data=str(folder / "data.npz"), tolerance=100.0)
+    asked: dict[str, Any] = {"data": str(folder / "data.npz"), "tolerance": 100.0, "server": address}
+    found = verify(folder, plan, **asked)
     assert found.output_error < 1e-3
     assert found.chosen.accuracy is not None
     assert found.chosen.accuracy.change.high < 0
@@ -135,11 +144,11 @@ def test_less_accurate_than_promised_is_a_negative_verdict(folder: Path) -> None
     assert "this plan is less accurate than promised, beyond chance" in " ".join(render(found, "table").split())
     lossy = -found.chosen.accuracy.change.value
     foreseen = coded_plan(folder, coding("interpolate:factor=16,bits=1", change=-lossy))
-    assert verify(folder, foreseen, data=str(folder / "data.npz"), tolerance=100.0).verdict == "within tolerance"
+    assert verify(folder, foreseen, **asked).verdict == "within tolerance"
 
 
-def test_without_data_the_reader_is_told_what_is_missing(folder: Path) -> None:
-    found = verify(folder, coded_plan(folder, coding("int8")))
+def test_without_data_the_reader_is_told_what_is_missing(folder: Path, address: str) -> None:
+    found = verify(folder, coded_plan(folder, coding("int8")), server=address)
     assert found.chosen.accuracy is None
     assert any("add --data data.npz" in warning for warning in found.warnings)
 
@@ -217,8 +226,8 @@ def like_triton(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("like_triton")
-def test_a_server_that_decodes_nothing_still_runs_packed_codecs(folder: Path) -> None:
-    found = verify(folder, coded_plan(folder, coding(made(folder, "packed").manifest.text)))
+def test_a_server_that_decodes_nothing_still_runs_packed_codecs(folder: Path, address: str) -> None:
+    found = verify(folder, coded_plan(folder, coding(made(folder, "packed").manifest.text)), server=address)
     assert found.network_split == "predicted downlink"
     assert found.chosen.decoder_s is not None
     assert found.chosen.decoder_s > 0
@@ -227,10 +236,10 @@ def test_a_server_that_decodes_nothing_still_runs_packed_codecs(folder: Path) ->
 
 @pytest.mark.usefixtures("like_triton")
 @pytest.mark.parametrize("codec", ["range", "int8"])
-def test_a_server_that_decodes_nothing_is_told_of(folder: Path, codec: str) -> None:
+def test_a_server_that_decodes_nothing_is_told_of(folder: Path, address: str, codec: str) -> None:
     text = made(folder, "range").manifest.text if codec == "range" else codec
     with pytest.raises(OffloadError, match="does not decode payloads") as caught:
-        verify(folder, coded_plan(folder, coding(text)))
+        verify(folder, coded_plan(folder, coding(text)), server=address)
     assert "offload serve" in caught.value.hint
 
 
@@ -248,8 +257,10 @@ class Interrupted(NullProgress):
             raise KeyboardInterrupt
 
 
-def test_an_interrupt_keeps_the_examples_so_far(folder: Path) -> None:
-    request = api.VerifyRequest(plan=coded_plan(folder, coding("int8")), requests=6, data=str(folder / "data.npz"))
+def test_an_interrupt_keeps_the_examples_so_far(folder: Path, address: str) -> None:
+    request = api.VerifyRequest(
+        plan=coded_plan(folder, coding("int8")), requests=6, data=str(folder / "data.npz"), server=address
+    )
     found = api.verify(request, workspace=Workspace(folder), progress=Interrupted())
     assert found.stopped == "interrupted"
     assert len(found.chosen.samples) == 6
@@ -257,7 +268,9 @@ def test_an_interrupt_keeps_the_examples_so_far(folder: Path) -> None:
     assert len(found.chosen.accuracy.errors) == 3
 
 
-def test_wrong_numbers_behind_a_codec_are_a_negative_verdict(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_numbers_behind_a_codec_are_a_negative_verdict(
+    folder: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server decodes other bytes than the device has made of the tensor."""
     infer = ServerClient.infer
 
@@ -270,7 +283,7 @@ def test_wrong_numbers_behind_a_codec_are_a_negative_verdict(folder: Path, monke
 
     monkeypatch.setattr(ServerClient, "infer", on_the_way)
     with pytest.raises(VerdictError, match="wrong numbers"):
-        verify(folder, coded_plan(folder, coding("int8")))
+        verify(folder, coded_plan(folder, coding("int8")), server=address)
 
 
 @pytest.mark.slow
