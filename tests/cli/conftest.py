@@ -56,6 +56,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def shared_exports(home: Path, cache: Path) -> None:
+    """The workspace holds what was exported of built-in networks for other tests."""
+    home.mkdir()
+    cache.mkdir(exist_ok=True)
+    (home / "cache").symlink_to(cache)
+
+
+@pytest.fixture
 def run(home: Path, capfd: pytest.CaptureFixture[str]) -> Run:
     """Run `offload ARGUMENTS…` in this process."""
 

@@ -18,6 +18,7 @@ from offload.artifacts.workspace import Workspace
 from tests import codec_benches, synthetic
 from tests.cli.conftest import Run
 
+pytestmark = pytest.mark.usefixtures("shared_exports")
 QUICK = ("digits_resnet", "--data", "digits-in-clutter", "--quick", "--no-train", "--threads", "1")
 
 
@@ -96,6 +97,17 @@ def test_codecs_are_for_the_planner_that_chooses_them(run: Run, tmp_path: Path) 
         outcome = run("plan", "--bw", "1mbps", "--profile", profile_file(tmp_path), *option)
         assert outcome.code == 2
         assert "add --planner deepcod" in outcome.err
+
+
+def test_no_more_than_all_of_the_accuracy_can_be_lost(run: Run, tmp_path: Path) -> None:
+    given = ("plan", "--bw", "1mbps", "--profile", profile_file(tmp_path), "--planner", "deepcod")
+    for share in ("100.1%", "200%"):
+        outcome = run(*given, "--max-accuracy-loss", share)
+        assert outcome.code == 2
+        assert f"--max-accuracy-loss {share}: " in outcome.error
+        assert outcome.hint
+    for share in ("0%", "100%"):
+        assert "no bench of codecs" in run(*given, "--max-accuracy-loss", share).error
 
 
 def profile_file(tmp_path: Path) -> str:

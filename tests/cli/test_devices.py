@@ -13,14 +13,7 @@ from offload.artifacts.profile import Profile
 from offload.artifacts.reproduction import Reproduction
 from tests.cli.conftest import ROOT, Run
 
-
-@pytest.fixture(autouse=True)
-def _shared_exports(home: Path, cache: Path) -> None:
-    home.mkdir()
-    cache.mkdir(exist_ok=True)
-    (home / "cache").symlink_to(cache)
-
-
+pytestmark = pytest.mark.usefixtures("shared_exports")
 PRESETS = (
     *("tegra-k1-cpu", "tegra-k1-gpu", "jetson-nano", "jetson-tx2", "raspberry-pi-4", "pixel-4-cpu", "tesla-k40"),
     *("p100-pcie", "titan-x-pascal", "titan-v", "t4", "a100-40gb", "h100-sxm", "h200-sxm"),

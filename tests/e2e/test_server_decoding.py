@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
@@ -22,9 +23,11 @@ from offload.runtimes.onnxruntime import OnnxRuntime
 from offload.runtimes.trained_codec import TrainedCodecSession, decoder_segment
 from offload.serving.client import ServerClient
 from offload.serving.client_errors import ServerError
-from offload.serving.decoding import PARAMETER, Coded
+from offload.serving.decoding import PARAMETER, Coded, announced_codecs
 from offload.serving.embedded import EmbeddedServer
+from offload.serving.refusal import RefusalError
 from offload.serving.server import ServeSettings
+from offload.serving.tensors import TensorSpec
 from offload.serving.upload import MODEL_FILE, UploadLimits
 from tests import serving_models as models
 from tests.made_codecs import quantiser
@@ -199,16 +202,19 @@ def announced(**changes: object) -> str:
     return json.dumps({"x": fields})
 
 
+DEEP = ("[" * 100_000, "is not JSON")
+UNKNOWN = (announced(codec="nonsense"), "no codec is called 'nonsense'")
+TOO_LONG = (announced(tables=[[1] * 1000] * 600), "characters is over")
 BAD = [
     ("{", "is not JSON"),
-    ("[" * 100_000, "is not JSON"),
+    DEEP,
     ("[]", "must be an object of inputs"),
     (json.dumps({"z": {}}), "no input of the model"),
     (json.dumps({"x": {"codec": "int8"}}), "must be an object of codec, dtype, shape, tables"),
     (json.dumps({"x": 3}), "must be an object of codec, dtype, shape, tables"),
     (announced(codec=3), "must name a codec"),
     (announced(codec="int8" * 1000), "must name a codec"),
-    (announced(codec="nonsense"), "no codec is called 'nonsense'"),
+    UNKNOWN,
     (announced(codec="jpeg:quality=1000"), "quality must be an integer"),
     (announced(codec="packed:levels=4"), "takes symbols"),
     (announced(shape=[1, 3, 16]), "the model takes [1, 3, 16, 24]"),
@@ -221,12 +227,25 @@ BAD = [
     (announced(tables=[[0.5]]), "whole numbers"),
     (announced(tables=[[True]]), "whole numbers"),
     (announced(tables=[[1, 2]]), "has no tables"),
-    (announced(tables=[[1] * 1000] * 600), "characters is over"),
 ]
 
 
+TAKEN = (TensorSpec(name="x", datatype="FP32", shape=IMAGE.shape),)
+"""What the model of a bad announcement takes."""
+
+
 @pytest.mark.parametrize(("text", "says"), BAD, ids=range(len(BAD)))
-def test_announcements_that_are_not_understood(client: ServerClient, text: str, says: str) -> None:
+def test_announcements_that_are_not_understood(text: str, says: str) -> None:
+    with pytest.raises(RefusalError) as caught:
+        announced_codecs(text, TAKEN)
+    assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert says in caught.value.message
+    assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 1000
+
+
+@pytest.mark.parametrize(("text", "says"), [DEEP, UNKNOWN, TOO_LONG], ids=["deep", "unknown", "long"])
+def test_announcements_that_the_server_refuses(client: ServerClient, text: str, says: str) -> None:
     config = json.dumps({"backend": "onnxruntime", "parameters": {PARAMETER: {"string_value": text}}})
     with pytest.raises(ServerError) as caught:
         client._call(client._client.load_model, "bad", config=config, files={MODEL_FILE: same(IMAGE)}, timeout_s=60)

@@ -49,9 +49,15 @@ def weights_of(files: TrainedFiles) -> bytes:
     return files.read(WEIGHTS)
 
 
-def test_training_lowers_the_validation_loss_and_tells_of_it(tmp_path: Path) -> None:
-    told = Told()
-    files = tiny_training.trained(tmp_path, "conv1", progress=told, epochs=6)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainedFiles, Told]:
+    """A workspace with a codec trained to its end, and what was told meanwhile."""
+    told, root = Told(), tmp_path_factory.mktemp("whole")
+    return root, tiny_training.trained(root, "input", progress=told, epochs=6), told
+
+
+def test_training_lowers_the_validation_loss_and_tells_of_it(whole: tuple[Path, TrainedFiles, Told]) -> None:
+    root, files, told = whole
     epochs = files.manifest.training.epochs
     assert len(epochs) == 6
     assert epochs[-1].validation_loss < 0.8 * epochs[0].validation_loss
@@ -59,7 +65,7 @@ def test_training_lowers_the_validation_loss_and_tells_of_it(tmp_path: Path) -> 
     assert "epoch 6: loss" in told.details[-1]
     assert "error rate" in told.details[-1]
     assert files.manifest.training.stopped == "done"
-    assert not checkpoint_folder(tiny_training.job(tmp_path, "conv1", epochs=6)).exists()
+    assert not checkpoint_folder(tiny_training.job(root, "input", epochs=6)).exists()
 
 
 @pytest.mark.slow
@@ -164,15 +170,15 @@ def test_the_best_epoch_is_one_of_the_codecs_final_form(tmp_path: Path) -> None:
     assert files.manifest.encoder.parameters == pytest.approx(0.5 * held, rel=0.05)
 
 
-def test_a_manifest_holds_the_epochs_and_is_read_again(tmp_path: Path) -> None:
-    files = tiny_training.trained(tmp_path, "input", epochs=2)
-    (found,) = find_trained(tmp_path / "codecs")
+def test_a_manifest_holds_the_epochs_and_is_read_again(whole: tuple[Path, TrainedFiles, Told]) -> None:
+    root, files, _ = whole
+    (found,) = find_trained(root / "codecs")
     assert found.manifest == files.manifest
     assert all(isinstance(epoch, EpochRecord) for epoch in found.manifest.training.epochs)
     assert found.manifest.files.keys() == {"encoder.onnx", "decoder.onnx", "weights.safetensors"}
     assert found.manifest.layer == "input"
     assert sorted(path.name for path in files.folder.iterdir()) == sorted([*found.manifest.files, "manifest.json"])
-    assert [path.name for path in (tmp_path / "codecs").iterdir()] == [files.folder.name]
+    assert [path.name for path in (root / "codecs").iterdir()] == [files.folder.name]
     assert len(files.read(ENCODER)) < 20_000
 
 

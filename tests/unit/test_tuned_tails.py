@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -18,8 +20,8 @@ from offload.training.places import place_at
 
 
 @pytest.fixture(scope="module")
-def model() -> LoadedOnnxModel:
-    return load_model("digits_resnet")
+def model(cache: Path) -> LoadedOnnxModel:
+    return load_model("digits_resnet", cache=cache)
 
 
 @pytest.mark.slow
