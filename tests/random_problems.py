@@ -61,10 +61,12 @@ def profile(rng: random.Random, of: ModelGraph, scale: float) -> Profile:
         groups.append(tuple(sorted(layers[:size])))
         layers = layers[size:]
     times = [rng.choice([0.0, 1.0, 1.0]) * scale * 10 ** rng.uniform(-3, 0) for _ in groups]
+    message = [rng.choice([0, 135, 20_000]) for _ in range(2)]
     samples = [
         ProtocolSample(
             uplink_bytes=size, downlink_bytes=size, encode_s=1e-4 + size * 1e-10, uplink_s=2e-4 + size * 2e-10,
             decode_s=3e-4 + size * 3e-10, downlink_s=4e-4 + size * 4e-10,
+            uplink_message_bytes=message[0], downlink_message_bytes=message[1],
         )
         for size in (1000, 1_000_000)
     ]  # fmt: skip

@@ -234,10 +234,12 @@ def _profiles(draw: st.DrawFn, graph: ModelGraph, scale: float) -> Profile:
     edges = [0, *borders, len(graph.layers)]
     groups = [tuple(range(first, last)) for first, last in itertools.pairwise(edges)]
     times = [draw(st.floats(1e-6, 0.1)) * scale for _ in groups]
+    message = draw(st.tuples(*[st.sampled_from([0, 135, 20_000])] * 2))
     samples = [
         ProtocolSample(
             uplink_bytes=size, downlink_bytes=size, encode_s=1e-4 + size * 1e-10, uplink_s=2e-4 + size * 2e-10,
             decode_s=3e-4 + size * 3e-10, downlink_s=4e-4 + size * 4e-10,
+            uplink_message_bytes=message[0], downlink_message_bytes=message[1],
         )
         for size in (1000, 1_000_000)
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import median_low
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, FiniteFloat, model_validator
@@ -35,6 +36,8 @@ class AffineCost:
     """By how much `below_s` grows with each byte."""
     above_per_byte_s: Seconds = 0.0
     """By how much `above_s` grows with each byte."""
+    message_bytes: Amount = 0
+    """Of a protocol: what a message carries beside its payload, which takes no time here but over a link's rate."""
 
     def at(self, size_bytes: float) -> Estimate:
         """Seconds for a message of `size_bytes`."""
@@ -73,6 +76,11 @@ class ProtocolSample:
     uplink_s: Seconds
     decode_s: Seconds
     downlink_s: Seconds
+    uplink_message_bytes: Amount = 0
+    """What the request carried beside its tensors: headers, names and framing, counted on the connection; 0 in files
+    that did not tell."""
+    downlink_message_bytes: Amount = 0
+    """The same of the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +99,13 @@ class ProtocolCost:
             return cls(encode=AffineCost(), uplink=AffineCost(), decode=AffineCost(), downlink=AffineCost())
         up = [s.uplink_bytes for s in samples]
         down = [s.downlink_bytes for s in samples]
+        uplink = fit_affine(up, [s.uplink_s for s in samples])
+        downlink = fit_affine(down, [s.downlink_s for s in samples])
         return cls(
             encode=fit_affine(up, [s.encode_s for s in samples]),
-            uplink=fit_affine(up, [s.uplink_s for s in samples]),
+            uplink=replace(uplink, message_bytes=median_low([s.uplink_message_bytes for s in samples])),
             decode=fit_affine(up, [s.decode_s for s in samples]),
-            downlink=fit_affine(down, [s.downlink_s for s in samples]),
+            downlink=replace(downlink, message_bytes=median_low([s.downlink_message_bytes for s in samples])),
         )
 
 
@@ -119,7 +129,8 @@ class Link:
 
         Args:
             size_bytes: Payload.
-            protocol: The protocol's own cost, added unless the measured curve holds it already.
+            protocol: The protocol's own cost and bytes, added unless the measured curve holds them already: its
+                sizes are those of payloads.
         """
         return _transfer_s(size_bytes, self.uplink_bps, self.rtt_s, self.uplink_curve, protocol)
 
@@ -148,7 +159,8 @@ def _transfer_s(
     """Without a curve the two add: a message is serialised before it leaves, and parsed once all of it is there."""
     if curve is not None:
         return curve.at(size_bytes)
-    return add((Estimate.exactly(rtt_s / 2 + size_bytes * 8 / rate_bps), protocol.at(size_bytes)))
+    carried_s = (size_bytes + protocol.message_bytes) * 8 / rate_bps
+    return add((Estimate.exactly(rtt_s / 2 + carried_s), protocol.at(size_bytes)))
 
 
 @dataclass(frozen=True, kw_only=True)

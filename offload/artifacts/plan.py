@@ -178,6 +178,9 @@ class Plan(Artifact):
         device: The device's side.
         server: The server's side.
         link: The path between them.
+        uplink_message_bytes: What every request carries beside tensors and payloads; 0 where that is not known, or
+            within a measured link's curve.
+        downlink_message_bytes: The same of answers.
         radio: The radio that energy was computed with, if any.
         chosen: The best option.
         device_only: Everything on the device.
@@ -214,6 +217,8 @@ class Plan(Artifact):
     device: Party
     server: Party
     link: Link
+    uplink_message_bytes: Amount = 0
+    downlink_message_bytes: Amount = 0
     radio: Radio | None
     chosen: Option
     device_only: Option

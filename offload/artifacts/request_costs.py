@@ -18,10 +18,12 @@ class Waiting:
     """Of that time, what sending a byte takes with a radio whose power is the whole device's: no idle power then."""
     covered_downlink_s_per_byte: Seconds = 0.0
     """The same for receiving."""
+    covered_message_s: Seconds = 0.0
+    """The same for what a request and its answer carry beside tensors."""
 
     def joules(self, option: Option, *, away_s: float) -> float:
         """Joules of a request that was not computed on the device for `away_s` seconds."""
-        covered_s = option.uplink_bytes * self.covered_uplink_s_per_byte
+        covered_s = self.covered_message_s + option.uplink_bytes * self.covered_uplink_s_per_byte
         covered_s += option.downlink_bytes * self.covered_downlink_s_per_byte
         return self.idle_w * max(0.0, away_s - covered_s)
 

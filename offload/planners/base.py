@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -72,8 +72,17 @@ class Problem:
 
     @cached_property
     def protocol(self) -> ProtocolCost:
-        """The serving protocol's own cost, from the device's profile."""
-        return ProtocolCost.fit(self.device.protocol)
+        """The serving protocol's own cost, from the device's profile.
+
+        The bytes of messages are within a measured link's curve, whose sizes are those of payloads: it does not tell
+        what of its fixed part they are, which would change with the rate and occupy a radio.
+        """
+        found, link = ProtocolCost.fit(self.device.protocol), self.link
+        up, down = (
+            cost if curve is None else replace(cost, message_bytes=0)
+            for cost, curve in ((found.uplink, link.uplink_curve), (found.downlink, link.downlink_curve))
+        )
+        return replace(found, uplink=up, downlink=down)
 
 
 @dataclass(frozen=True, kw_only=True)

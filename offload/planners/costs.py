@@ -5,7 +5,8 @@ How the energy of a request is counted, in joules that the device draws:
 - computing: gross joules of the layers that run on it, idle power included, as a meter read them or the declared power
   gives; an emulated slowdown scales them. A load does not: what other work draws is not this request's. A codec's
   encoder draws the model's mean power.
-- sending and receiving: the radio's power at the link's rate (Huang et al., MobiSys 2012) x size / rate.
+- sending and receiving: the radio's power at the link's rate (Huang et al., MobiSys 2012) x size / rate, where the size
+  is that of the tensors and, at declared rates, of what the protocol's messages carry beside them.
 - idle: the idle power for as long as the request is not computing here: on its way, waiting, computed on the server.
   Published figures of the radio alone come on top of it; those of the whole device include it, so idle power is not
   added while they apply.
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 
 from offload.artifacts.breakdown import Breakdown
 from offload.artifacts.estimate import Estimate, add
+from offload.artifacts.link import AffineCost
 from offload.artifacts.plan import Coding, Option, Place, Side
 from offload.artifacts.profile import Profile
 from offload.graph.cuts import Cut
@@ -88,7 +90,7 @@ def predict(problem: Problem, cut: Cut, coding: Coding | None = None) -> Breakdo
     down = sum(graph.tensor_by_name[name].size_bytes for name in cut.returning)
     device = compute_time(problem.device, cut.device, "device").scaled(problem.device_slowdown * problem.device_load)
     device_j = compute_energy(problem.device, cut.device, "device")
-    encode = uplink = decode = server = downlink = occupied_up = occupied_down = NOTHING
+    encode = uplink = decode = server = downlink = occupied_up = occupied_down = sending = receiving = NOTHING
     coding_s = decoding_s = NOTHING
     if coding is not None:
         coding_s = coding.encode_s.scaled(problem.device_slowdown * problem.device_load)
@@ -104,7 +106,8 @@ def predict(problem: Problem, cut: Cut, coding: Coding | None = None) -> Breakdo
         downlink = link.downlink_s(down, protocol.downlink)
         occupied_up = uplink.less(_flight_s(problem, _uplink_line(problem)))
         occupied_down = downlink.less(_flight_s(problem, _downlink_line(problem)))
-    sending, receiving = _on_air(up, link.uplink_bps, uplink), _on_air(down, link.downlink_bps, downlink)
+        sending = _on_air(up + protocol.uplink.message_bytes, link.uplink_bps, uplink)
+        receiving = _on_air(down + protocol.downlink.message_bytes, link.downlink_bps, downlink)
     away = add((encode, uplink, decode, server, downlink))
     idle_w = _idle_w(problem)
     covered_s = sending.value + receiving.value if radio is not None and radio.whole_device else 0.0
@@ -295,7 +298,8 @@ def _energy_costs(problem: Problem) -> LinearCosts:
         raise ValueError("a figure for the energy is missing; check_problem refuses it then")
     power_w = sum(joules) / problem.device.whole.value
     device = _computing(problem.device, joules, "device", per_s=power_w).times(problem.device_slowdown)
-    sending, receiving = _Line(0.0, 8 / link.uplink_bps), _Line(0.0, 8 / link.downlink_bps)
+    sending = _air_line(problem.protocol.uplink, link.uplink_bps)
+    receiving = _air_line(problem.protocol.downlink, link.downlink_bps)
     up = sending.times(radio.uplink_w(link.uplink_bps))
     if idle_w is None:
         return _assembled(problem, device=device, up=up)
@@ -366,6 +370,11 @@ def _computing(profile: Profile, costs: Sequence[float], side: Side, *, per_s: f
 def _flight_s(problem: Problem, line: _Line) -> float:
     """How long a message is under way without occupying the link: half a round trip, as far as the line holds one."""
     return min(problem.link.rtt_s / 2, line.fixed)
+
+
+def _air_line(protocol: AffineCost, rate_bps: float) -> _Line:
+    """Seconds the radio takes for a message's bytes."""
+    return _Line(protocol.message_bytes * 8 / rate_bps, 8 / rate_bps)
 
 
 def _on_air(size_bytes: int, rate_bps: float, transfer: Estimate) -> Estimate:

@@ -88,6 +88,8 @@ def make_plan(
         device=_party(problem.device, device_hash, slowdown=problem.device_slowdown, load=problem.device_load),
         server=_party(problem.server, server_hash, load=problem.server_load, name=server_name),
         link=problem.link,
+        uplink_message_bytes=problem.protocol.uplink.message_bytes,
+        downlink_message_bytes=problem.protocol.downlink.message_bytes,
         radio=problem.radio,
         chosen=chosen,
         device_only=device_only,
@@ -267,6 +269,11 @@ def _warnings(problem: Problem) -> tuple[str, ...]:
         found.append(
             "the serving protocol's own cost is not in the device's profile and counts as zero: `offload profile` "
             "on the device measures it"
+        )
+    elif not problem.protocol.uplink.message_bytes and problem.link.uplink_curve is None:
+        found.append(
+            "the device's profile does not tell what messages carry beside tensors, which counts as no bytes: "
+            "`offload profile` of this version counts them"
         )
     radio, link = problem.radio, problem.link
     if radio is not None:

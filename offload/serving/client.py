@@ -32,6 +32,8 @@ from offload.serving.upload import MODEL_FILE
 if TYPE_CHECKING:
     from offload.runtimes.base import Array
 
+_PADDING, _PAD = "offload_padding", "0" * 197
+"""A parameter that servers pass over; with it a ping is as long as its answer."""
 _CONFIG = {"backend": "onnxruntime"}
 """Triton wants a config beside uploaded files; it completes this one from the model."""
 
@@ -184,10 +186,15 @@ class ServerClient:
         Raises:
             ServerError: the server cannot be reached, or refuses, or takes too long.
         """
+        return self._infer(name, feeds, timeout_s=timeout_s)
+
+    def _infer(
+        self, name: str, feeds: Mapping[str, Array], *, timeout_s: float | None = None, **more: Any
+    ) -> InferResult:
         encoding_ns = time.perf_counter_ns()
         inputs = [self._input(key, array) for key, array in feeds.items()]
         started_ns = time.perf_counter_ns()
-        result = self._call(self._client.infer, name, inputs, timeout_s=timeout_s)
+        result = self._call(self._client.infer, name, inputs, timeout_s=timeout_s, **more)
         finished_ns = time.perf_counter_ns()
         response = result.get_response()
         outputs = {output.name: result.as_numpy(output.name) for output in response.outputs}
@@ -221,10 +228,14 @@ class ServerClient:
         return tuple(self._rested(timed, rest_s) for _ in range(samples))
 
     def clock_offset(self, samples: int = 20) -> ClockOffset | None:
-        """The server's clock against ours, from the fastest of some tiny calls; None when it does not tell."""
+        """The server's clock against ours, from the fastest of some tiny calls; None when it does not tell.
+
+        They are as long as their answers, which carry the server's stamps: a slow link would take longer for these
+        than for bare calls, and the clocks would seem apart by half of that.
+        """
         if not self._stamps():
             return None
-        return best_offset([self.infer(PING, {}) for _ in range(samples)])
+        return best_offset([self._infer(PING, {}, parameters={_PADDING: _PAD}) for _ in range(samples)])
 
     def close(self) -> None:
         """Close the connection."""

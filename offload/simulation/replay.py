@@ -190,7 +190,7 @@ def _follow(
         rate_bps, load = knowledge.rate_and_load(start)
         option = _decide(plan.policy, number_of, rate_bps, load, present=taken[-1] if taken else None)
         taken.append(chosen if option is None else option)
-        request, bits = timed[taken[-1]], found[taken[-1]].uplink_bytes * 8.0
+        request, bits = timed[taken[-1]], found[taken[-1]].uplink_bits
         if bits or request.load is not None:
             observation = Observation(
                 sent_s=float(request.sent_s[number]),

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from offload.artifacts.breakdown import Breakdown
-from offload.artifacts.plan import Plan
+from offload.artifacts.plan import Option, Plan
+from offload.artifacts.policy import Choice
 from offload.errors import OffloadError
 from offload.simulation.traces import Trace
 
@@ -27,6 +28,20 @@ class Candidate:
     uplink_bytes: int
     downlink_bytes: int
     breakdown: Breakdown
+    uplink_message_bytes: int
+    """What a request carries beside its tensors; 0 where none is sent."""
+    downlink_message_bytes: int
+    """The same of the answer."""
+
+    @property
+    def uplink_bits(self) -> float:
+        """What the uplink carries."""
+        return (self.uplink_bytes + self.uplink_message_bytes) * 8.0
+
+    @property
+    def downlink_bits(self) -> float:
+        """What the downlink carries."""
+        return (self.downlink_bytes + self.downlink_message_bytes) * 8.0
 
 
 def candidates(plan: Plan) -> tuple[Candidate, ...]:
@@ -41,31 +56,34 @@ def candidates(plan: Plan) -> tuple[Candidate, ...]:
             hint="plan with --target latency or --target energy",
         )
     if plan.policy is None or not plan.policy.choices:
-        raise OffloadError("the plan has no policy to follow", hint="plan again with this version of offload")
+        again = "plan again with this version of offload"
+        hint = again if plan.codec_data is None else "plans with codecs have none yet: leave --planner deepcod out"
+        raise OffloadError("the plan has no policy to follow", hint=hint)
     found: dict[tuple[int, ...], Candidate] = {}
+
+    def add(one: Choice | Option, breakdown: Breakdown) -> None:
+        layers = one.device_layers
+        sends = layers != plan.device_only.device_layers
+        candidate = Candidate(
+            device_layers=layers,
+            words=one.words,
+            uplink_bytes=one.uplink_bytes,
+            downlink_bytes=one.downlink_bytes,
+            breakdown=breakdown,
+            uplink_message_bytes=plan.uplink_message_bytes if sends else 0,
+            downlink_message_bytes=plan.downlink_message_bytes if sends else 0,
+        )
+        found.setdefault(layers, candidate)
+
     for choice in plan.policy.choices:
         if choice.breakdown is None:
             raise OffloadError(
                 "the plan was made by an earlier version: it does not tell what each cut of its policy takes",
                 hint="plan again with this version of offload",
             )
-        found[choice.device_layers] = Candidate(
-            device_layers=choice.device_layers,
-            words=choice.words,
-            uplink_bytes=choice.uplink_bytes,
-            downlink_bytes=choice.downlink_bytes,
-            breakdown=choice.breakdown,
-        )
+        add(choice, choice.breakdown)
     for option in (plan.chosen, plan.device_only, plan.server_only):
-        layers = option.device_layers
-        candidate = Candidate(
-            device_layers=layers,
-            words=option.words,
-            uplink_bytes=option.uplink_bytes,
-            downlink_bytes=option.downlink_bytes,
-            breakdown=option.breakdown,
-        )
-        found.setdefault(layers, candidate)
+        add(option, option.breakdown)
     return tuple(found.values())
 
 
@@ -114,7 +132,7 @@ def time_requests(candidate: Candidate, conditions: Conditions, starts_s: Array)
     stays as the plan predicted it, the downlink included. At a constant rate and load this is `planners.costs.predict`.
     """
     plan, predicted = conditions.plan, candidate.breakdown
-    bits = candidate.uplink_bytes * 8.0
+    bits = candidate.uplink_bits
     fixed_uplink_s = max(0.0, predicted.uplink_s.value - bits / plan.link.uplink_bps)
     idle_server_s = predicted.server_s.value / plan.server.load
     sent = starts_s + predicted.device_s.value + predicted.encode_s.value
@@ -144,8 +162,8 @@ def _energy(
     total: Array = predicted.device_j.value + sending
     if predicted.download_j is None or predicted.idle_j is None:
         return total
-    receiving_s = candidate.downlink_bytes * 8 / plan.link.downlink_bps
-    planned_s = candidate.uplink_bytes * 8 / plan.link.uplink_bps + receiving_s
+    receiving_s = candidate.downlink_bits / plan.link.downlink_bps
+    planned_s = candidate.uplink_bits / plan.link.uplink_bps + receiving_s
     covered, planned_covered_s = (
         (passed - sent + receiving_s, planned_s) if plan.radio.whole_device else (np.zeros_like(sent), 0.0)
     )

@@ -13,15 +13,24 @@ def waiting_of(plan: Plan) -> Waiting | None:
         return None
     up = 8 / plan.link.uplink_bps if plan.radio.whole_device else 0.0
     down = 8 / plan.link.downlink_bps if plan.radio.whole_device else 0.0
+    message_s = up * plan.uplink_message_bytes + down * plan.downlink_message_bytes
     charged = [
-        (option.breakdown.idle_j.value, _away_s(option) - up * option.uplink_bytes - down * option.downlink_bytes)
+        (
+            option.breakdown.idle_j.value,
+            _away_s(option) - message_s - up * option.uplink_bytes - down * option.downlink_bytes,
+        )
         for option in (plan.server_only, plan.chosen, *plan.alternatives)
         if option.breakdown.idle_j is not None and option.coding is None  # an encoder computes meanwhile
     ]
     joules, seconds = max(charged, key=lambda pair: pair[1], default=(0.0, 0.0))
     if joules <= 0 or seconds <= 0:
         return None
-    return Waiting(idle_w=joules / seconds, covered_uplink_s_per_byte=up, covered_downlink_s_per_byte=down)
+    return Waiting(
+        idle_w=joules / seconds,
+        covered_uplink_s_per_byte=up,
+        covered_downlink_s_per_byte=down,
+        covered_message_s=message_s,
+    )
 
 
 def flight_of(plan: Plan) -> Flight:

@@ -109,7 +109,7 @@ def verify_plan(
     expected = whole.run(feeds[0])
     accuracies: dict[int, WireAccuracy] = {}
     with connected(endpoint, plan, model, progress) as (client, uploader):
-        offset = client.clock_offset()
+        offset = uploader.clock_offset()  # beside the link: one that is slower one way than the other shifts it
         server_load = plan.server.load if endpoint.address is None and offset is not None else 1.0
         deployment = Deployment(
             model=model,

@@ -86,7 +86,10 @@ def test_a_request_under_changing_conditions_is_the_sum_of_its_parts(
     conditions = Conditions(plan=plan, uplink_bps=uplink, server_load=load)
     for candidate in candidates(plan)[:3]:
         timed, predicted = time_requests(candidate, conditions, np.array([0.4])), candidate.breakdown
-        bits = candidate.uplink_bytes * 8
+        samples = problem.device.protocol
+        sends = len(candidate.device_layers) < len(problem.graph.layers)
+        paced = problem.link.uplink_curve is None and sends and samples
+        bits = 8 * (candidate.uplink_bytes + (samples[0].uplink_message_bytes if paced else 0))
         sent = 0.4 + predicted.device_s.value + predicted.encode_s.value
         end = sent + float(timed.sending_s[0])
         assert uplink.between(sent, end) == pytest.approx(bits, rel=1e-6, abs=1)

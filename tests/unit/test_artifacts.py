@@ -33,6 +33,14 @@ def changed(*where: Any, to: Any) -> str:
     return json.dumps(document)
 
 
+def test_a_profile_that_does_not_tell_what_messages_carry_counts_no_bytes() -> None:
+    document = json.loads(changed("tool_version", to="0.1.0"))
+    for field in ("uplink_message_bytes", "downlink_message_bytes"):
+        del document["protocol"][0][field]
+    (sample,) = Profile.from_json(json.dumps(document), source="x").protocol
+    assert (sample.uplink_message_bytes, sample.downlink_message_bytes) == (0, 0)
+
+
 @pytest.mark.parametrize(
     "artifact", [synthetic.profile(power_w=3.2), synthetic.energy_plan(), synthetic.verification()]
 )

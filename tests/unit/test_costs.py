@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from offload.artifacts.breakdown import Breakdown
@@ -26,6 +28,16 @@ def test_half_the_round_trip_and_the_protocols_own_cost_are_added() -> None:
     link = Link(uplink_bps=8e6, downlink_bps=8e6, rtt_s=0.004)
     assert link.uplink_s(1000, AffineCost(fixed_s=0.001)).value == pytest.approx(0.002 + 0.001 + 0.001)
     assert link.uplink_s(1000, AffineCost(per_byte_s=5e-6)).value == pytest.approx(0.002 + 0.001 + 0.005)
+
+
+def test_a_message_carries_more_than_its_tensors_over_a_declared_link() -> None:
+    link = Link(uplink_bps=8e6, downlink_bps=1e6, rtt_s=0.004)
+    curve = AffineCost(per_byte_s=1e-6)
+    protocol = AffineCost(fixed_s=0.001, message_bytes=500)
+    assert link.uplink_s(1000, protocol).value == pytest.approx(0.002 + 0.0015 + 0.001)
+    assert link.downlink_s(1000, protocol).value == pytest.approx(0.002 + 0.012 + 0.001)
+    measured = Link(uplink_bps=8e6, downlink_bps=8e6, rtt_s=0.0, uplink_curve=curve, downlink_curve=curve)
+    assert measured.uplink_s(1000, protocol).value == pytest.approx(0.001), "its sizes are payloads': it is in there"
 
 
 def test_a_breakdown_by_hand() -> None:
@@ -97,6 +109,20 @@ def test_the_protocol_is_fitted_by_direction() -> None:
     assert ProtocolCost.fit([]).uplink.at(10**9).value == 0
 
 
+def test_what_messages_carry_is_the_median_of_the_counts() -> None:
+    times = dict.fromkeys(("encode_s", "uplink_s", "decode_s", "downlink_s"), 0.0)
+    counts = ((120, 326), (137, 326), (120, 343))
+    samples = [
+        ProtocolSample(
+            uplink_bytes=size, downlink_bytes=size, uplink_message_bytes=up, downlink_message_bytes=down, **times
+        )
+        for size, (up, down) in enumerate(counts)
+    ]  # fmt: skip
+    cost = ProtocolCost.fit(samples)
+    assert (cost.uplink.message_bytes, cost.downlink.message_bytes) == (120, 326)
+    assert ProtocolCost.fit([]).uplink.message_bytes == ProtocolCost.fit([]).downlink.message_bytes == 0
+
+
 def test_a_line_is_robust_never_negative_and_needs_two_sizes() -> None:
     robust = fit_affine([1, 2, 3, 4, 5], [1, 2, 3, 4, 500])
     assert robust.per_byte_s == pytest.approx(1.0)
@@ -153,6 +179,35 @@ def test_energy_by_hand() -> None:
     expected = [0.020, sending_w * 1.0, 0.5 * away_s, receiving_w * 1.0]
     costs = predict(energy_problem(), make_cut(energy_problem().graph, [0]))
     assert joules(costs) == pytest.approx([*expected, sum(expected)])
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_the_radio_sends_and_receives_the_messages_own_bytes_too(measured: bool) -> None:
+    """1 MB more up takes 1 s more, 40 B more down another; a measured curve has its own times, whatever they hold."""
+    free = dict.fromkeys(("encode_s", "uplink_s", "decode_s", "downlink_s"), 0.0)
+    protocol = tuple(
+        ProtocolSample(
+            uplink_bytes=size, downlink_bytes=size, uplink_message_bytes=1_000_000, downlink_message_bytes=40, **free
+        )
+        for size in (1, 2)
+    )  # fmt: skip
+    plain = energy_problem()
+    link = plain.link
+    if measured:
+        link = dataclasses.replace(
+            link, uplink_curve=AffineCost(fixed_s=1.1, per_byte_s=1e-6), downlink_curve=AffineCost(fixed_s=2.1)
+        )
+    problem = energy_problem(device=plain.device.model_copy(update={"protocol": protocol}), link=link)
+    costs = predict(problem, make_cut(problem.graph, [0]))
+    assert costs.uplink_s.value == pytest.approx(2.1)
+    assert costs.downlink_s.value == pytest.approx(2.1)
+    sending_w, receiving_w = 0.28317 * 8 + 0.13286, 0.13701 * 320e-6 + 0.13286
+    on_air_s = 1.0 if measured else 2.0
+    expected = [0.020, sending_w * on_air_s, 0.5 * (2.1 + 0.0005 + 2.1), receiving_w * on_air_s]
+    assert joules(costs) == pytest.approx([*expected, sum(expected)])
+    here = predict(problem, make_cut(problem.graph, [0, 1, 2]))
+    assert here.radio_j is not None
+    assert here.radio_j.value == 0
 
 
 def test_the_papers_energy_is_computing_and_sending_only() -> None:
