@@ -194,9 +194,9 @@ def train_outlook(
     return tuple(found)
 
 
-def list_codecs(workspace: Workspace) -> list[TrainedFiles]:
-    """The trained codecs of a workspace."""
-    return find_trained(workspace.codecs)
+def list_codecs(workspace: Workspace, *, progress: Progress | None = None) -> list[TrainedFiles]:
+    """The trained codecs of a workspace; `progress` is warned of those whose manifest cannot be read."""
+    return find_trained(workspace.codecs, damaged=(progress or NullProgress()).warn)
 
 
 def show_codec(name: str, workspace: Workspace) -> TrainedFiles:

@@ -87,6 +87,7 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
 
     progress = progress or NullProgress()
     _check_link_options(request)
+    _check_accuracy_loss(request)
     planner = load_planner(request.planner)
     device = _device_profile(request.profile, workspace, progress)
     asked = request.server if isinstance(request.server, tuple) else (request.server,)
@@ -258,6 +259,15 @@ def _check_link_options(request: PlanRequest) -> None:
     if request.uplink_bps is None and (request.downlink_bps is not None or request.rtt_s):
         raise UsageError(
             "--down and --rtt belong to --bw", hint="a measured link has its own: add --bw, or leave them out"
+        )
+
+
+def _check_accuracy_loss(request: PlanRequest) -> None:
+    loss = request.max_accuracy_loss
+    if loss is not None and not 0 <= loss <= 1:
+        raise UsageError(
+            f"--max-accuracy-loss {100 * loss:g}%: a share of the answers can be lost, 0% to 100%",
+            hint="write it like --max-accuracy-loss 1%",
         )
 
 

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from offload.cli.options import Format, FormatOption, JsonOption, chosen_format
-from offload.cli.terminal import Terminal
+from offload.cli.terminal import ConsoleProgress, Terminal
 
 
 def list_(context: typer.Context, form: FormatOption = Format.TABLE, json: JsonOption = False) -> None:
@@ -18,7 +18,7 @@ def list_(context: typer.Context, form: FormatOption = Format.TABLE, json: JsonO
     from offload.reports.trained_codecs import codecs_report
 
     terminal: Terminal = context.obj
-    found = api.list_codecs(Workspace())
+    found = api.list_codecs(Workspace(), progress=ConsoleProgress(terminal))
     report = codecs_report((files.folder.name, files.manifest) for files in found)
     color = terminal.color(sys.stdout)
     terminal.result(render_report(report, chosen_format(form, json).value, width=terminal.width, color=color))

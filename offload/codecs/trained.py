@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,18 +63,23 @@ def load_trained(folder: Path) -> TrainedFiles:
     return files
 
 
-def find_trained(root: Path, model_hash: str | None = None) -> list[TrainedFiles]:
+def find_trained(
+    root: Path, model_hash: str | None = None, *, damaged: Callable[[str], None] | None = None
+) -> list[TrainedFiles]:
     """The codecs in a folder of folders, by name; those without a readable manifest are passed over.
 
     Args:
         root: The folder; it need not be there.
         model_hash: Only those that were trained for this model.
+        damaged: Told what is wrong with each that is passed over.
     """
     found = []
     for path in sorted(root.glob(f"*/{MANIFEST}")):
         try:
             files = TrainedFiles(manifest=TrainedCodec.load(path), folder=path.parent)
-        except OffloadError:
+        except OffloadError as error:
+            if damaged is not None:
+                damaged(error.message)
             continue
         if model_hash in (None, files.manifest.model.hash):
             found.append(files)

@@ -121,6 +121,19 @@ def test_unknown_codecs_and_an_empty_workspace(run: Run) -> None:
     assert "there is no codec deepcod@123" in check_refused(run("codec", "show", "deepcod@123"))
 
 
+def test_list_names_what_is_damaged_and_lists_the_others(run: Run, home: Path) -> None:
+    kept, harmed = (
+        tiny_training.trained(home, "conv1", codec=codec, epochs=1).folder for codec in ("deepcod", "autoencoder")
+    )
+    manifest = harmed / "manifest.json"
+    manifest.write_text(manifest.read_text()[:100])
+    listed = run("codec", "list", "--json")
+    assert listed.code == 0
+    assert [record["name"] for record in json.loads(listed.out)] == [kept.name]
+    (warning,) = (line for line in listed.err.splitlines() if "damaged" in line)
+    assert warning.startswith(f"warning: {manifest} is damaged")
+
+
 @pytest.mark.slow
 def test_an_interrupt_keeps_the_best_and_resume_goes_on(run: Run, home: Path) -> None:
     code = """
