@@ -54,7 +54,7 @@ def test_bench_plan_and_verify(run: Run, tmp_path: Path) -> None:
     assert len(bench.intact_errors) == 40
     assert bench.intact_accuracy > 0.8
 
-    outcome = run("profile", "digits_resnet", "--threads", "1", "--max-time", "3s")
+    outcome = run("profile", "digits_resnet", "--threads", "1", "--max-time", "1s")
     assert outcome.code == 0, outcome.err
     measured = Workspace().newest(Profile)
     assert measured is not None

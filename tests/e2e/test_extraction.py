@@ -88,7 +88,9 @@ def choose(graph: ModelGraph, count: int) -> list[Cut]:
     return [*chosen, make_cut(graph, rightmost)]
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "alexnet" else []) for name in QUICK]
+)  # AlexNet's 244 MB are written and read again for each side of each cut
 def test_zoo_divides(name: str, cache: Path) -> None:
     model = load_model(name, cache=cache)
     assert_divides(model, choose(model.graph, 3))
