@@ -296,22 +296,22 @@ def test_weights_are_seeded_and_outputs_alive(name: str) -> None:
 
 
 def test_hash_is_the_same_in_another_process(cache: Path) -> None:
-    code = "from offload.models.load import load_model; print(load_model('resnet18').hash)"
+    code = "from offload.models.load import load_model; print(load_model('mnist').hash)"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert other.stdout.strip() == load_model("resnet18", cache=cache).hash
+    assert other.stdout.strip() == load_model("mnist", cache=cache).hash
     assert other.stderr == ""
 
 
 def test_batch_and_input_shape(cache: Path) -> None:
-    model = load_model("resnet18", batch=3, inputs={"": (1, 3, 64, 64)}, cache=cache)
+    model = load_model("digits_resnet", batch=3, inputs={"": (1, 3, 32, 32)}, cache=cache)
     assert model.batch == 3
-    assert model.graph.tensor_by_name["output"].shape == (3, 1000)
+    assert model.graph.tensor_by_name["output"].shape == (3, 10)
     with pytest.raises(OffloadError, match="no input 'data'"):
-        load_model("resnet18", inputs={"data": (1, 3, 64, 64)})
+        load_model("digits_resnet", inputs={"data": (1, 3, 32, 32)})
     with pytest.raises(OffloadError, match="does not run on inputs of these shapes"):
-        load_model("resnet18", inputs={"input": (1, 4, 64, 64)})
+        load_model("digits_resnet", inputs={"input": (1, 4, 32, 32)})
     with pytest.raises(OffloadError, match="batch of 0"):
-        load_model("resnet18", batch=0)
+        load_model("digits_resnet", batch=0)
 
 
 def test_cache_is_used_and_damage_is_mended(tmp_path: Path) -> None:
