@@ -146,7 +146,8 @@ def test_what_a_codec_adds_to_a_request(seed: int) -> None:
     assert of.radio is not None
     rate = of.link.uplink_bps
     assert coded.radio_j is not None
-    assert coded.radio_j.value == pytest.approx(size * 8 / rate * of.radio.uplink_w(rate))
+    sent_bytes = size + of.protocol.uplink.message_bytes
+    assert coded.radio_j.value == pytest.approx(sent_bytes * 8 / rate * of.radio.uplink_w(rate))
     power_w = sum(of.device.group_energies_j or ()) / of.device.whole.value
     assert coded.device_j is not None
     assert plain.device_j is not None
