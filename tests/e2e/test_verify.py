@@ -293,8 +293,11 @@ def test_a_plan_for_energy_has_its_regret_in_joules(plan_file: Path, workspace: 
     for measurement in found.by_role().values():
         option, joules = measurement.option, found.costs(measurement, "energy")
         assert joules is not None
-        up_j = (0.28317 * 10 + 0.13286) * option.uplink_bytes * 8 / 10e6
-        down_j = (0.13701 * 10 + 0.13286) * option.downlink_bytes * 8 / 10e6
+        sends = option.place != "device"
+        up_bytes = option.uplink_bytes + sends * plan.uplink_message_bytes
+        down_bytes = option.downlink_bytes + sends * plan.downlink_message_bytes
+        up_j = (0.28317 * 10 + 0.13286) * up_bytes * 8 / 10e6
+        down_j = (0.13701 * 10 + 0.13286) * down_bytes * 8 / 10e6
         for sample, energy_j in zip(measurement.samples, joules, strict=True):
             waited_j = 1.0 * (sample.latency_s - sample.device_s)
             assert energy_j == pytest.approx(3.0 * sample.device_s + waited_j + up_j + down_j, rel=1e-6)
