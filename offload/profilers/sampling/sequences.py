@@ -159,15 +159,14 @@ def recurrent_network(builder: OnnxBuilder, generator: np.random.Generator, scal
     Args:
         builder: What it is built on.
         generator: Decides everything else.
-        scale: From 0 to 1: how much a layer computes, from 0.5 MFLOP to 8 GFLOP, more of the large ones: only they
-            read more weights at each step than the caches hold.
+        scale: From 0 to 1: how much a layer computes, on a logarithmic scale from 0.5 MFLOP to 8 GFLOP.
         depth: From 0 to 1: how many layers, from 1 to 3.
     """
-    budget = 5e5 * 1.6e4 ** (scale**0.7)
-    op = str(pick(generator, {"LSTM": 35, "GRU": 33, "RNN": 32}))
+    budget = 5e5 * 1.6e4**scale
+    op = str(pick(generator, {"LSTM": 40, "GRU": 35, "RNN": 25}))
     steps, batch = log_integer(generator, 4, 300), int(pick(generator, {1: 90, 4: 5, 8: 5}))
     most = (budget / (4 * steps * batch * _GATES[op])) ** 0.5
-    hidden = min(2560, layer_width(generator, max(16, int(most / 2)), max(17, int(most))))
+    hidden = min(2048, layer_width(generator, max(16, int(most / 2)), max(17, int(most))))
     width = layer_width(generator, max(16, hidden // 2), 2 * hidden)
     if generator.random() < 0.6:
         early = bool(generator.random() < 0.5)
