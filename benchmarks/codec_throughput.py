@@ -152,7 +152,7 @@ class CodecAtCut:
             made, penalty = codec(layout.to_channels(tensors))
             backward(
                 layout.from_channels(made), tensors, penalty, variance=variance, tail=self.tail,
-                answers=len(self.taught), teacher=teacher,
+                teacher=teacher,
             )  # fmt: skip
             optimiser.step()
 

@@ -17,7 +17,7 @@ from offload.datasets.base import PixelScale
 from offload.models.load import load_model
 from offload.models.loaded import LoadedOnnxModel
 from offload.progress import NullProgress, Progress
-from offload.training.examples import CutExamples, cut_examples
+from offload.training.examples import CutExamples, StoredExamples, cut_examples, intact_error_rate
 from offload.training.learned import CodecJob, train_codec
 from offload.training.places import place_at
 from offload.training.trainer import TrainingSettings
@@ -121,7 +121,14 @@ def model(name: str = "net") -> LoadedOnnxModel:
 
 
 @cache
-def examples(at: str, split: str, name: str = "net") -> CutExamples:
+def examples(at: str, split: str, name: str = "net") -> StoredExamples:
+    found = cut_anew(at, split, name)
+    assert isinstance(found, StoredExamples)
+    return found
+
+
+def cut_anew(at: str, split: str, name: str = "net") -> CutExamples:
+    """The same, stored or streamed, as the limit of the moment has it."""
     place = place_at(model(name).graph, at)
     known: Any = Images(split) if name == "net" else Frames()
     found = cut_examples(model(name), [place.cut], known, labelled=True, device="cpu", progress=NullProgress())
@@ -145,9 +152,11 @@ def identity(name: str = "net") -> ModelIdentity:
 
 def job(root: Path, at: str, *, name: str = "net", resume: bool = False, **changes: Any) -> CodecJob:
     known: Any = Images("train") if name == "net" else Frames()
+    place, validation = place_at(model(name).graph, at), examples(at, "validation", name)
     return CodecJob(
-        model=model(name), identity=identity(name), place=place_at(model(name).graph, at), pixels=known.pixels,
-        train=examples(at, "train", name), validation=examples(at, "validation", name),
+        model=model(name), identity=identity(name), place=place, pixels=known.pixels,
+        train=examples(at, "train", name), validation=validation,
+        intact_errors=intact_error_rate(known.task, place.cut.returning[0], validation, NullProgress()),
         examples=len(examples(at, "train", name)), data="tests.tiny_training:data", task=known.task,
         settings=settings(**changes), device="cpu", root=root / "codecs", checkpoints=root / "cache", resume=resume,
     )  # fmt: skip

@@ -203,6 +203,7 @@ def _train_missing(
         for told in (files.manifest for files in find_trained(workspace.codecs, model.hash))
         if told.training.data == request.data
         and told.training.stopped != "interrupted"
+        and not told.training.labelled
         and (request.quick or len(told.training.epochs) > _QUICK_EPOCHS)
     }  # fmt: skip
     for variant, wanted in _variants(request, places):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +52,8 @@ class CodecTrainRequest:
     """Whether the intact model's answers are taught besides the tensor."""
     encoder_trained: bool = True
     """False leaves the encoder as it was drawn."""
+    labelled: bool = False
+    """Whether the data's labels are taught, too."""
     orthogonality: float = 0.0
     """Weight of ‖WᵀW − I‖² of DeepCOD's encoder."""
     patience: int = 5
@@ -97,7 +99,7 @@ def train_codecs(
     """
     import torch
 
-    from offload.training.examples import cut_examples, error_rate
+    from offload.training.examples import cut_examples, intact_error_rate
     from offload.training.learned import CodecJob, train_codec
     from offload.training.processes import joined
 
@@ -105,7 +107,7 @@ def train_codecs(
     device = _device(request.device)
     torch.set_num_threads(chosen_threads(request.threads))
     model, places = _model_and_places(request, workspace, progress)
-    train, validation = _data(request, model, "train"), _data(request, model, "validation")
+    train, validation = _training_data(request, model, places), _data(request, model, "validation")
     trained: list[TrainedFiles] = []
     with joined(device) as processes:
         if not processes.first:
@@ -113,12 +115,13 @@ def train_codecs(
         cuts = [place.cut for place in places]
         part = (processes.rank, processes.count)
         held: Mapping[str, CutExamples] = {}
+        intact: dict[str, float | None] = {}
         if processes.first:
             held = cut_examples(model, cuts, validation, labelled=True, device=device, progress=progress)
             for place in places:  # answers that do not fit the model are told before an hour of training
-                examples, answer = held[place.tensor.name], place.cut.returning[0]
-                error_rate(train.task, answer, examples.answers[answer], examples)
-        known = cut_examples(model, cuts, train, labelled=False, device=device, progress=progress, part=part)
+                name = place.tensor.name
+                intact[name] = intact_error_rate(train.task, place.cut.returning[0], held[name], progress)
+        known = cut_examples(model, cuts, train, labelled=request.labelled, device=device, progress=progress, part=part)
         for place in places:
             job = CodecJob(
                 model=model,
@@ -127,6 +130,7 @@ def train_codecs(
                 pixels=train.pixels,
                 train=known[place.tensor.name],
                 validation=held.get(place.tensor.name),
+                intact_errors=intact.get(place.tensor.name),
                 examples=len(train),
                 data=request.data,
                 task=train.task,
@@ -166,7 +170,7 @@ def train_outlook(
 
     _device(request.device)
     model, places = _model_and_places(request, workspace, progress or NullProgress())
-    data = _data(request, model, "train")
+    data = _training_data(request, model, places)
     found = []
     for place in places:
         settings = _settings(request, model, place, len(data))
@@ -244,6 +248,16 @@ def _data(request: CodecTrainRequest, model: LoadedOnnxModel, split: str) -> Dat
     return load_dataset(request.data, tensor=tensor, split=cast(Split, split), task=request.task)
 
 
+def _training_data(request: CodecTrainRequest, model: LoadedOnnxModel, places: Sequence[Place]) -> Dataset:
+    """The training split; labels that are to be taught are checked at each place."""
+    from offload.training.labels import check_labels
+
+    data = _data(request, model, "train")
+    for place in places if request.labelled else ():
+        check_labels(model.graph, place.cut, data)
+    return data
+
+
 def _settings(request: CodecTrainRequest, model: LoadedOnnxModel, place: Place, examples: int) -> TrainingSettings:
     from offload.training.learned import usual_ratio
     from offload.training.trainer import TrainingSettings
@@ -257,6 +271,7 @@ def _settings(request: CodecTrainRequest, model: LoadedOnnxModel, place: Place, 
         seed=request.seed,
         distilled=request.distilled,
         encoder_trained=request.encoder_trained,
+        labelled=request.labelled,
         orthogonality=request.orthogonality,
         patience=request.patience,
     )

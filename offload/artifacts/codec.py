@@ -52,6 +52,8 @@ class TrainingRecord:
     """Whether the intact model's answers were taught besides the tensor itself."""
     encoder_trained: bool
     """False for the ablation whose encoder stays as drawn."""
+    labelled: bool = False
+    """Whether the data's labels were taught, too."""
     processes: Count
     best_epoch: Amount
     """Whose weights were kept, from 0."""

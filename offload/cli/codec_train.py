@@ -70,6 +70,9 @@ def train(
     distillation: Annotated[
         bool, typer.Option("--distillation/--no-distillation", help="Whether to teach the intact model's answers.")
     ] = True,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Teach the data's own labels, too; they are not needed otherwise.")
+    ] = False,
     random_encoder: Annotated[
         bool, typer.Option("--random-encoder", help="Leave the encoder as it is drawn, to see what training it gains.")
     ] = False,
@@ -110,6 +113,7 @@ def train(
         learning_rate=lr,
         seed=seed,
         distilled=distillation,
+        labelled=labels,
         encoder_trained=not random_encoder,
         orthogonality=orthogonality,
         patience=patience,

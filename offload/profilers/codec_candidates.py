@@ -41,6 +41,7 @@ class Tuning:
     data: Dataset
     """To learn from."""
     examples: int
+    """How many at most: fewer where what codecs leave of so many does not fit in memory."""
     steps: int
     """Batches of 32 examples."""
 
@@ -62,10 +63,10 @@ def trained_candidates(
     for each in sorted(files, key=_how_long):
         told, training = each.manifest, each.manifest.training
         if told.tensor == place.tensor:
-            same = (told.codec, told.ratio, training.distilled, training.encoder_trained)
+            same = (told.codec, told.ratio, training.distilled, training.encoder_trained, training.labelled)
             groups.setdefault(same, {})[training.seed] = each
     ratios = {kind: {ratio for other, ratio, *_ in groups if other == kind} for kind in METHODS}
-    for (_, ratio, distilled, encoder_trained), by_seed in groups.items():
+    for (_, ratio, distilled, encoder_trained, labelled), by_seed in groups.items():
         # Chosen on validation examples, never on those of the bench.
         alike = sorted(
             by_seed.values(), key=lambda each: (each.manifest.validation_errors or 0.0, each.manifest.training.seed)
@@ -75,6 +76,7 @@ def trained_candidates(
         if len(ratios[first.codec]) > 1:
             method += f" {ratio:.2g}"
         method += ", no distillation" * (not distilled) + ", random encoder" * (not encoder_trained)
+        method += ", labels" * bool(labelled)
         yield Candidate(
             method=method,
             cut=place.cut,
@@ -143,17 +145,23 @@ def _method(text: str) -> str:
 
 def _tuner(model: LoadedOnnxModel, place: Place, tuning: Tuning) -> Callable[[Codec], Answer]:
     def tune(codec: Codec) -> Answer:
+        import numpy as np
+        import torch
+
         from offload.progress import NullProgress
-        from offload.training.examples import cut_examples, taught_tensors
+        from offload.training.examples import MOST_BYTES, cut_examples, taught_tensors
         from offload.training.tails import TailExamples, tune_tail
 
-        shares = max(1, len(tuning.data) // tuning.examples)
+        fitting = max(1, MOST_BYTES // place.tensor.size_bytes)
+        shares = max(1, len(tuning.data) // tuning.examples, -(-len(tuning.data) // fitting))
         (known,) = cut_examples(
             model, [place.cut], tuning.data, labelled=False, device="cpu", progress=NullProgress(), part=(0, shares)
         ).values()
         taught = taught_tensors(model.graph, place.cut)[0]
-        left = _left(codec, known.at.float().numpy())
-        answers = known.answers[taught].numpy()
+        rows = torch.split(torch.arange(len(known)), BATCH)
+        batches = known.batches(rows, answers=(taught,), device="cpu")
+        parts = [(_left(codec, at.numpy()), right.numpy()) for at, (right,) in batches]
+        left, answers = (np.concatenate(each) for each in zip(*parts, strict=True))
         held = max(1, len(left) // 10)
         tail = _tail(model, place)
         return tune_tail(

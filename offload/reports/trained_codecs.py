@@ -43,11 +43,12 @@ def codecs_report(named: Iterable[tuple[str, TrainedCodec]]) -> Report:
 def trained_codec_report(codec: TrainedCodec) -> Report:
     """A report on one trained codec."""
     training, bytes_ = codec.training, sorted(codec.payload_bytes)
-    ablations = [
+    differently = [
         words
         for words, is_one in (
             ("without the intact model's answers", not training.distilled),
             ("its encoder as it was drawn", not training.encoder_trained),
+            ("with the data's labels", training.labelled),
         )
         if is_one
     ]
@@ -57,7 +58,7 @@ def trained_codec_report(codec: TrainedCodec) -> Report:
         f"{'x'.join(map(str, codec.tensor.shape))} {codec.tensor.dtype}, {codec.tensor.size_bytes} B.",
         f"Symbols {'x'.join(map(str, codec.symbols_shape))} of {codec.levels} levels, {codec.coding}.",
         f"Trained on {training.examples} examples of {training.data}, seed {training.seed}{many}"
-        + "".join(f", {words}" for words in ablations)
+        + "".join(f", {words}" for words in differently)
         + f"; epoch {training.best_epoch + 1} of {len(training.epochs)} was kept"
         + {"done": "", "early": ", stopped early", "interrupted": ", interrupted"}[training.stopped]
         + ".",
@@ -138,4 +139,5 @@ def _record(name: str, codec: TrainedCodec) -> dict[str, Scalar]:
         "seed": codec.training.seed,
         "distilled": codec.training.distilled,
         "encoder_trained": codec.training.encoder_trained,
+        "labelled": codec.training.labelled,
     }

@@ -27,7 +27,7 @@ from offload.training.autoencoder import AutoEncoder
 from offload.training.checkpoints import remove_checkpoint
 from offload.training.deepcod import DeepCod
 from offload.training.entropic import Entropic
-from offload.training.examples import CutExamples, error_rate, taught_tensors
+from offload.training.examples import CutExamples, error_rate, first_of, taught_tensors
 from offload.training.export import exported
 from offload.training.layout import layout_of
 from offload.training.network import Bounds, LearnedCodec, Shaping
@@ -69,6 +69,8 @@ class CodecJob:
     train: CutExamples
     validation: CutExamples | None
     """None in a process that does not validate."""
+    intact_errors: float | None
+    """Error rate of the intact model on the validation examples; None without labels."""
     examples: int
     """To train on, in all processes."""
     data: str
@@ -161,7 +163,7 @@ def checkpoint_folder(job: CodecJob) -> Path:
     """Where a training's checkpoints are: the same for the same model, cut, codec, ratio and seed."""
     settings = job.settings
     words = f"{job.model.hash} {job.place.tensor.name} {settings.ratio} {settings.seed} {settings.distilled} "
-    words += f"{settings.encoder_trained} {job.data}"
+    words += f"{settings.encoder_trained} {job.data}" + " labels" * settings.labelled
     name = f"training-{settings.codec}-{hashlib.sha256(words.encode()).hexdigest()[:12]}"
     return job.checkpoints / name
 
@@ -174,7 +176,7 @@ def _saved(
     network.cpu().eval()
     progress.start("exporting")
     tables = _tables(network, job.train) if network.coding == "range" else ()
-    contents = exported(network, validation.at[:_CHECKED].float())
+    contents = exported(network, first_of(validation, _CHECKED))
     sizes = {
         name: NetworkSize(parameters=_remaining(part), flops=graph_of(contents[name]).flops)
         for name, part in ((ENCODER, network.encoder), (DECODER, network.decoder))
@@ -200,14 +202,13 @@ def _saved(
             batch=settings.batch,
             distilled=settings.distilled,
             encoder_trained=settings.encoder_trained,
+            labelled=settings.labelled,
             processes=job.processes.count,
             best_epoch=trained.best_epoch,
             stopped=trained.stopped,
             epochs=trained.epochs,
         ),
-        "intact_errors": error_rate(
-            job.task, job.place.cut.returning[0], validation.answers[job.place.cut.returning[0]], validation
-        ),
+        "intact_errors": job.intact_errors,
     }
     draft = TrainedCodec.create(**fields, payload_bytes=(), validation_errors=None)
     with tempfile.TemporaryDirectory(prefix="offload-") as folder:
@@ -223,27 +224,27 @@ def _measured(
     """Bytes of each validation example, and the error rate of what is decoded from these very bytes."""
     session = TrainedCodecSession(files, OnnxRuntime(), threads=torch.get_num_threads())
     progress.start("measuring what crosses", len(validation))
-    sizes, outputs = [], []
-    for start in range(0, len(validation), _AT_ONCE):
+    sizes, outputs, intact = [], [], []
+    rows = torch.split(torch.arange(len(validation)), _AT_ONCE)
+    for at, (right,) in validation.batches(rows, answers=(job.place.cut.returning[0],), device="cpu"):
         decoded = []
-        for example in validation.at[start : start + _AT_ONCE].float():
+        for example in at:
             payload = session.encode(example.numpy())
             sizes.append(len(payload))
             decoded.append(torch.from_numpy(session.decode(payload)))
             progress.advance()
         with torch.no_grad():
             outputs.append(tail(torch.stack(decoded))[-1])
-    return tuple(sizes), error_rate(job.task, job.place.cut.returning[0], torch.cat(outputs), validation)
+        intact.append(right)
+    return tuple(sizes), error_rate(job.task, torch.cat(outputs), torch.cat(intact), validation.labels)
 
 
 def _tables(network: LearnedCodec, examples: CutExamples) -> tuple[tuple[int, ...], ...]:
     """Counted on training examples, hard symbols."""
     layout = network.shaping.layout
+    rows = torch.split(torch.arange(min(_COUNTED, len(examples))), _AT_ONCE)
     with torch.no_grad():
-        parts = [
-            network.symbols(layout.to_channels(examples.at[start : start + _AT_ONCE].float()))
-            for start in range(0, min(_COUNTED, len(examples)), _AT_ONCE)
-        ]
+        parts = [network.symbols(layout.to_channels(at)) for at, _ in examples.batches(rows, answers=(), device="cpu")]
     return fit_tables(torch.cat(parts).numpy(), network.levels)
 
 

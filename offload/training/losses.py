@@ -1,8 +1,8 @@
-"""What a codec is taught: the tensor itself, and what the intact model answers."""
+"""What a codec is taught: the tensor itself, what the intact model answers, and labels where they are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -26,6 +26,20 @@ def logits_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     return torch.stack(losses).sum()
 
 
+def answers_loss(
+    results: Sequence[Tensor], teacher: Sequence[Tensor], labelled: Callable[[Sequence[Tensor]], Tensor] | None
+) -> Tensor:
+    """What the model's answers behind a codec lose.
+
+    Args:
+        results: Of the model behind the cut.
+        teacher: The intact model's answers, as many as there are of the first results; none without distillation.
+        labelled: What the results lose against labels; None without labels.
+    """
+    losses = [logits_loss(results[: len(teacher)], teacher)] if teacher else []
+    return torch.stack([*losses, *([labelled(results)] if labelled else [])]).sum()
+
+
 def backward(
     made: Tensor,
     wanted: Tensor,
@@ -33,8 +47,8 @@ def backward(
     *,
     variance: float,
     tail: DifferentiableSegment | None,
-    answers: int,
     teacher: Sequence[Tensor],
+    labelled: Callable[[Sequence[Tensor]], Tensor] | None = None,
 ) -> Tensor:
     """Gradients of the whole loss into the codec's parameters.
 
@@ -46,9 +60,10 @@ def backward(
         wanted: The tensor itself.
         penalty: What the codec adds: a rate, or orthogonality.
         variance: Of the tensor.
-        tail: The model behind the cut; None without distillation.
-        answers: How many of its first results are compared.
-        teacher: The intact model's answers.
+        tail: The model behind the cut; None where neither answers nor labels are taught.
+        teacher: The intact model's answers, as many as there are of the tail's first results; none without
+            distillation.
+        labelled: What the tail's results lose against labels; None without labels.
 
     Returns:
         The loss.
@@ -59,7 +74,7 @@ def backward(
         own.backward()  # type: ignore[no-untyped-call]
         return own.detach()
     received = made.detach().requires_grad_()
-    taught = logits_loss(tail(received)[:answers], teacher)
+    taught = answers_loss(tail(received), teacher, labelled)
     (through,) = torch.autograd.grad(taught, received)
     (direct,) = torch.autograd.grad(rebuilt, made, retain_graph=True)
     most = _MOST_TAUGHT * float(direct.norm())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from offload.artifacts.codec import EpochRecord, LearnedKind
-from offload.datasets.base import Task
+from offload.datasets.base import Labels, Task
 from offload.errors import OffloadError
 from offload.models.onnx_in_torch import DifferentiableSegment
 from offload.progress import Progress
@@ -24,8 +24,9 @@ from offload.training.checkpoints import (
     restore_moments,
     save_checkpoint,
 )
-from offload.training.examples import CutExamples, error_rate
-from offload.training.losses import backward, logits_loss, reconstruction_loss
+from offload.training.examples import CutExamples, error_rate, first_of
+from offload.training.labels import labels_loss
+from offload.training.losses import answers_loss, backward, reconstruction_loss
 from offload.training.network import LearnedCodec
 from offload.training.processes import Processes
 
@@ -49,6 +50,8 @@ class TrainingSettings:
     seed: int
     distilled: bool = True
     encoder_trained: bool = True
+    labelled: bool = False
+    """Whether the data's labels are taught, too."""
     orthogonality: float = 0.0
     """Weight of ‖WᵀW − I‖² of DeepCOD's encoder."""
     patience: int = 5
@@ -86,6 +89,18 @@ class Training:
     identity: str
     """Model, cut and data, for checkpoints."""
 
+    @property
+    def teaching(self) -> tuple[str, ...]:
+        """Which of the intact model's answers are taught."""
+        return self.taught if self.settings.distilled else ()
+
+    def labelled(self, labels: Labels | None, rows: Tensor) -> Callable[[Sequence[Tensor]], Tensor] | None:
+        """What the tail's results lose against the labels of these examples; None where labels are not taught."""
+        if not self.settings.labelled or labels is None:
+            return None
+        chosen = [labels[row] for row in rows.tolist()]
+        return lambda results: labels_loss(self.task, results, chosen)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
@@ -119,8 +134,6 @@ class _Run:
         self.epochs: list[EpochRecord] = []
         self.best: Mapping[str, Tensor] = {}
         self.best_epoch = 0
-        sample = training.train.at[:_PREPARING].float()
-        self.variance = max(float(sample.var()), 1e-12)
 
     @property
     def batch(self) -> int:
@@ -129,8 +142,7 @@ class _Run:
     def run(self) -> Trained:
         training, settings = self.training, self.training.settings
         torch.manual_seed(settings.seed)
-        with torch.no_grad():
-            self.network.prepare(self._channels(training.train.at[:_PREPARING]), encoder=settings.encoder_trained)
+        self._prepare()
         if not settings.encoder_trained:
             self.network.freeze_encoder()
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate, betas=_BETAS)
@@ -159,19 +171,26 @@ class _Run:
         self.network.eval()
         return Trained(epochs=tuple(self.epochs), best_epoch=self.best_epoch, stopped=stopped)
 
+    def _prepare(self) -> None:
+        sample = first_of(self.training.train, _PREPARING)
+        self.variance = max(float(sample.var()), 1e-12)
+        with torch.no_grad():
+            channels = self.layout.to_channels(sample.to(self.training.device))
+            self.network.prepare(channels, encoder=self.training.settings.encoder_trained)
+
     def _epoch(self, wrapped: torch.nn.Module, epoch: int) -> None:
         training, settings, started = self.training, self.training.settings, time.perf_counter()
         torch.manual_seed(_seed(settings.seed, epoch, training.processes.rank))
-        order = torch.randperm(len(training.train))
+        order = torch.split(torch.randperm(len(training.train)), self.batch)[: self.steps]
+        batches = training.train.batches(order, answers=training.teaching, device=training.device)
         wrapped.train()
         total = 0.0
-        for step in range(self.steps):
-            rows = order[step * self.batch : (step + 1) * self.batch]
+        for step, (rows, (wanted, teacher)) in enumerate(zip(order, batches, strict=True)):
             share = (epoch * self.steps + step) / (settings.epochs * self.steps)
             for group in self.optimiser.param_groups:
                 group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * share)) / 2
             self.optimiser.zero_grad()
-            total += self._step(wrapped, rows)
+            total += self._step(wrapped, wanted, teacher, training.labelled(training.train.labels, rows))
             self.optimiser.step()
             self.progress.advance()
         judged = self._judged()
@@ -195,19 +214,22 @@ class _Run:
         self.progress.detail(f"epoch {epoch + 1}: loss {judged.loss:.4g}{accuracy}")
         self._keep()
 
-    def _step(self, wrapped: torch.nn.Module, rows: Tensor) -> float:
-        training = self.training
-        wanted = training.train.at[rows].float().to(training.device)
+    def _step(
+        self,
+        wrapped: torch.nn.Module,
+        wanted: Tensor,
+        teacher: Sequence[Tensor],
+        labelled: Callable[[Sequence[Tensor]], Tensor] | None,
+    ) -> float:
         made, penalty = wrapped(self.layout.to_channels(wanted))
-        distilled = training.settings.distilled
         loss = backward(
             self.layout.from_channels(made),
             wanted,
             penalty,
             variance=self.variance,
-            tail=training.tail if distilled else None,
-            answers=len(training.taught),
-            teacher=[training.train.answers[name][rows].to(training.device) for name in training.taught],
+            tail=self.training.tail if teacher or labelled else None,
+            teacher=teacher,
+            labelled=labelled,
         )
         return float(loss)
 
@@ -221,9 +243,6 @@ class _Run:
             numbers = torch.tensor([found.loss, rate], dtype=torch.float64, device=training.device)
         loss, rate = training.processes.told(numbers).tolist()
         return Judged(loss=loss, error_rate=None if math.isnan(rate) else rate)
-
-    def _channels(self, at: Tensor) -> Tensor:
-        return self.layout.to_channels(at.float().to(self.training.device))
 
     def _restore(self) -> None:
         if not self.training.resume:
@@ -257,20 +276,21 @@ def judge(network: LearnedCodec, training: Training, examples: CutExamples, *, v
     """The loss of hard symbols and the error rate of the model behind them."""
     layout, device = network.shaping.layout, training.device
     network.eval()
-    losses, outputs = [], []
+    losses, outputs, intact = [], [], []
+    order = torch.split(torch.arange(len(examples)), _AT_ONCE)
+    batches = examples.batches(order, answers=(*training.teaching, training.answer), device=device)
     with torch.no_grad():
-        for start in range(0, len(examples), _AT_ONCE):
-            rows = slice(start, start + _AT_ONCE)
-            wanted = examples.at[rows].float().to(device)
+        for rows, (wanted, (*teacher, right)) in zip(order, batches, strict=True):
             made = layout.from_channels(network.decode(network.symbols(layout.to_channels(wanted))))
-            *student, answer = training.tail(made)
+            results = training.tail(made)
+            labelled = training.labelled(examples.labels, rows)
             loss = reconstruction_loss(made, wanted, variance=variance)
-            if training.settings.distilled:
-                teacher = [examples.answers[name][rows].to(device) for name in training.taught]
-                loss = loss + logits_loss(student, teacher)
+            if teacher or labelled:
+                loss = loss + answers_loss(results, teacher, labelled)
             losses.append(float(loss) * len(wanted))
-            outputs.append(answer.cpu())
-    rate = error_rate(training.task, training.answer, torch.cat(outputs), examples)
+            outputs.append(results[-1].cpu())
+            intact.append(right.cpu())
+    rate = error_rate(training.task, torch.cat(outputs), torch.cat(intact), examples.labels)
     return Judged(loss=sum(losses) / len(examples), error_rate=rate)
 
 

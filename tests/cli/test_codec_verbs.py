@@ -13,6 +13,7 @@ import pytest
 
 from offload import api
 from offload.codecs.trained import TrainedFiles
+from offload.training import examples
 from tests import tiny_training
 from tests.cli.conftest import Outcome, Run
 
@@ -28,12 +29,17 @@ def check_refused(outcome: Outcome, code: int = 1) -> str:
     return outcome.error
 
 
-def test_train_list_and_show(run: Run, home: Path) -> None:
+def test_train_list_and_show(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One of the two cuts' tensors fits in memory.
+    monkeypatch.setattr(examples, "MOST_BYTES", 3 * tiny_training.TRAIN * 6 * tiny_training.SIDE**2)
     outcome = run(
         *("codec", "train", *MODEL, "--at", "conv1,relu", *DATA, "--codec", "autoencoder", "--ratio", "0.1"),
-        *("--epochs", "1", "--batch", "16", "--threads", "1", "--seed", "3"),
+        *("--epochs", "1", "--batch", "16", "--threads", "1", "--seed", "3", "--labels"),
     )
     assert outcome.code == 0, outcome.err
+    (note,) = (line for line in outcome.err.splitlines() if "of memory" in line)
+    assert f"{tiny_training.TRAIN} examples at " in note
+    assert note.endswith("whenever it is needed")
     folders = sorted(path.name for path in (home / "codecs").iterdir())
     assert len(folders) == 2
     assert all(f"written to {home / 'codecs' / name}" in outcome.err for name in folders)
@@ -44,10 +50,11 @@ def test_train_list_and_show(run: Run, home: Path) -> None:
     records = json.loads(listed.out)
     assert [record["name"] for record in records] == folders
     assert {record["layer"] for record in records} == {"conv1", "relu"}
-    assert all(record["payload_bytes"] > 4 and record["seed"] == 3 for record in records)
+    assert all(record["payload_bytes"] > 4 and record["seed"] == 3 and record["labelled"] for record in records)
     shown = run("codec", "show", records[0]["codec"])
     assert shown.code == 0, shown.err
     assert shown.out.startswith(f"{records[0]['codec']} at {records[0]['layer']} of net")
+    assert "seed 3, with the data's labels" in shown.out
     assert "autoencoder" in run("codec", "show", folders[0], "--json").out
     assert json.loads(run("codec", "show", folders[0], "--json").out)["kind"] == "codec"
     (home / "codecs" / folders[0] / "encoder.onnx").write_bytes(b"no")
@@ -66,15 +73,16 @@ def test_train_passes_on_every_option(run: Run, monkeypatch: pytest.MonkeyPatch,
     outcome = run(
         *("codec", "train", "resnet18", "--at", "a,b", "--at", "c", "--data", "photos", "--codec", "entropic"),
         *("--ratio", "0.02", "--task", "regression", "--epochs", "7", "--batch", "8", "--lr", "1e-4", "--seed", "5"),
-        *("--no-distillation", "--random-encoder", "--orthogonality", "0.1", "--patience", "3", "--resume"),
+        *("--no-distillation", "--labels", "--random-encoder", "--orthogonality", "0.1", "--patience", "3", "--resume"),
         *("--device", "cuda:1", "--threads", "2", "--input", "x=1x3x8x8", "--weights", str(weights)),
     )
     assert outcome.code == 0, outcome.err
     assert seen == [
         api.CodecTrainRequest(
             model="resnet18", data="photos", at=("a", "b", "c"), codec="entropic", ratio=0.02, task="regression",
-            epochs=7, batch=8, learning_rate=1e-4, seed=5, distilled=False, encoder_trained=False, orthogonality=0.1,
-            patience=3, resume=True, device="cuda:1", threads=2, inputs={"x": (1, 3, 8, 8)}, weights=weights,
+            epochs=7, batch=8, learning_rate=1e-4, seed=5, distilled=False, labelled=True, encoder_trained=False,
+            orthogonality=0.1, patience=3, resume=True, device="cuda:1", threads=2, inputs={"x": (1, 3, 8, 8)},
+            weights=weights,
         )
     ]  # fmt: skip
 
@@ -97,6 +105,8 @@ def test_a_dry_run_says_what_would_be_trained(run: Run, home: Path) -> None:
         (("--at", "conv1", *DATA, "--ratio", "1.5"), "--ratio 1.5 is no compression", 2),
         (("--at", "conv1", "--data", "nowhere"), "nowhere", 1),
         (("--at", "conv1", *DATA, "--device", "tpu"), "tpu", 1),
+        (("--at", "conv1", *DATA, "--labels", "--task", "detection"), "no labels that can be learned here", 1),
+        (("--at", "conv1", *DATA, "--labels", "--dry-run", "--task", "ctc"), "ctc needs steps by tokens", 1),
         (("--at", "conv1", *DATA, "--device", "cuda"), "cuda", 1),
     ],
 )

@@ -200,7 +200,7 @@ from pathlib import Path
 import torch
 
 from offload.progress import NullProgress
-from offload.training import learned, trainer
+from offload.training import examples, learned, trainer
 from offload.training.examples import cut_examples
 from offload.training.processes import joined
 from tests import tiny_training
@@ -222,8 +222,11 @@ torch.set_num_threads(1)
 with joined("cpu") as processes:
     job = tiny_training.job(root, "conv1", epochs=2, codec=sys.argv[2])
     data = tiny_training.Images("train")
+    if sys.argv[3] == "streamed":
+        examples.MOST_BYTES = 0
     share = cut_examples(job.model, [job.place.cut], data, labelled=False, device="cpu", progress=NullProgress(),
                          part=(processes.rank, processes.count))[job.place.tensor.name]
+    assert isinstance(share, examples.StreamedExamples) == (sys.argv[3] == "streamed")
     validation = job.validation if processes.first else None
     files = learned.train_codec(
         replace(job, train=share, validation=validation, processes=processes), NullProgress()
@@ -235,8 +238,8 @@ torch.save(kept, root / f"{processes.rank}.pt")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("codec", ["deepcod", "entropic"])
-def test_two_processes_learn_the_same_weights(tmp_path: Path, codec: str) -> None:
+@pytest.mark.parametrize(("codec", "kept"), [("deepcod", "stored"), ("entropic", "stored"), ("deepcod", "streamed")])
+def test_two_processes_learn_the_same_weights(tmp_path: Path, codec: Any, kept: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -245,7 +248,7 @@ def test_two_processes_learn_the_same_weights(tmp_path: Path, codec: str) -> Non
     }  # fmt: skip
     children = [
         subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(tmp_path), codec], cwd=ROOT, env=common | {"RANK": str(rank)}
+            [sys.executable, "-c", CHILD, str(tmp_path), codec, kept], cwd=ROOT, env=common | {"RANK": str(rank)}
         )
         for rank in range(2)
     ]
