@@ -11,8 +11,8 @@ from torch.nn import functional
 from offload.models.onnx_in_torch import DifferentiableSegment
 
 RECONSTRUCTION_WEIGHT = 10.0
-_MOST_TAUGHT = 1.0
-"""Norm of the gradient that comes back through the model, in units of the reconstruction's."""
+_MOST_TAUGHT = (1.0, 30.0)
+"""Norm of the gradient that comes back through the model, in units of the reconstruction's: at first, at last."""
 
 
 def reconstruction_loss(made: Tensor, wanted: Tensor, *, variance: float) -> Tensor:
@@ -49,11 +49,13 @@ def backward(
     tail: DifferentiableSegment | None,
     teacher: Sequence[Tensor],
     labelled: Callable[[Sequence[Tensor]], Tensor] | None = None,
+    share: float,
 ) -> Tensor:
     """Gradients of the whole loss into the codec's parameters.
 
-    Where it meets the reconstruction's, the gradient through the model is clipped to the same norm. (DeepCOD's authors
-    clip it to norm 1, which is 5 to 70 times the reconstruction's here: over few steps it then drowns it.)
+    Where it meets the reconstruction's, the gradient through the model is clipped: to the same norm at first, to 30
+    times that at last. (DeepCOD's authors clip it to norm 1, which is 5 to 70 times the reconstruction's from the
+    start: over few steps, a codec that cannot rebuild the tensor yet learns little from answers.)
 
     Args:
         made: What the decoder made; (examples, *shape).
@@ -64,6 +66,7 @@ def backward(
         teacher: The intact model's answers, as many as there are of the tail's first results; none without
             distillation.
         labelled: What the tail's results lose against labels; None without labels.
+        share: Of the training that is over.
 
     Returns:
         The loss.
@@ -77,7 +80,8 @@ def backward(
     taught = answers_loss(tail(received), teacher, labelled)
     (through,) = torch.autograd.grad(taught, received)
     (direct,) = torch.autograd.grad(rebuilt, made, retain_graph=True)
-    most = _MOST_TAUGHT * float(direct.norm())
+    first, last = _MOST_TAUGHT
+    most = first * (last / first) ** share * float(direct.norm())
     through = through * min(1.0, most / max(float(through.norm()), 1e-12))
     torch.autograd.backward([own, made], [None, through])
     return own.detach() + taught.detach()

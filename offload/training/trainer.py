@@ -190,7 +190,8 @@ class _Run:
             for group in self.optimiser.param_groups:
                 group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * share)) / 2
             self.optimiser.zero_grad()
-            total += self._step(wrapped, wanted, teacher, training.labelled(training.train.labels, rows))
+            labelled = training.labelled(training.train.labels, rows)
+            total += self._step(wrapped, wanted, teacher, labelled, share)
             self.optimiser.step()
             self.progress.advance()
         judged = self._judged()
@@ -220,6 +221,7 @@ class _Run:
         wanted: Tensor,
         teacher: Sequence[Tensor],
         labelled: Callable[[Sequence[Tensor]], Tensor] | None,
+        share: float,
     ) -> float:
         made, penalty = wrapped(self.layout.to_channels(wanted))
         loss = backward(
@@ -230,6 +232,7 @@ class _Run:
             tail=self.training.tail if teacher or labelled else None,
             teacher=teacher,
             labelled=labelled,
+            share=share,
         )
         return float(loss)
 

@@ -157,8 +157,11 @@ def test_the_entropic_second_stage_leaves_encoder_and_prior() -> None:
     assert all(weight.grad is not None for weight in network.decoder.parameters())
 
 
-@pytest.mark.parametrize(("strength", "pushed"), [(1e6, 2.0), (1e-3, 1 + 1e-6 / 10)])
-def test_the_gradient_through_the_model_is_clipped_to_the_reconstructions(strength: float, pushed: float) -> None:
+@pytest.mark.parametrize(
+    ("strength", "share", "pushed"),
+    [(1e6, 0.0, 1 + 1.0), (1e6, 0.5, 1 + 30**0.5), (1e6, 1.0, 1 + 30.0), (1e-3, 0.5, 1 + 1e-6 / 10)],
+)
+def test_the_gradient_through_the_model_is_clipped_less_and_less(strength: float, share: float, pushed: float) -> None:
     wanted = torch.zeros(4, 6)
 
     class Tail(torch.nn.Module):
@@ -167,7 +170,7 @@ def test_the_gradient_through_the_model_is_clipped_to_the_reconstructions(streng
 
     weight = torch.ones(4, 6, requires_grad=True)
     tail: Any = Tail()
-    backward(1 * weight, wanted, torch.zeros(()), variance=1.0, tail=tail, teacher=[wanted])
+    backward(1 * weight, wanted, torch.zeros(()), variance=1.0, tail=tail, teacher=[wanted], share=share)
     assert weight.grad is not None
     own = 10 * 2 / 24 * 24**0.5
     assert float(weight.grad.norm()) == pytest.approx(pushed * own, rel=1e-5)

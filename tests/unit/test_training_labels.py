@@ -76,7 +76,7 @@ def test_the_labels_gradient_weighs_no_more_than_the_reconstructions() -> None:
         made.grad = None
         backward(
             1 * made, wanted, torch.zeros(()), variance=1.0, tail=tail, teacher=[],
-            labelled=lambda results, strength=strength: strength * results[0][0, 1],
+            labelled=lambda results, strength=strength: strength * results[0][0, 1], share=0.0,
         )  # fmt: skip
         assert made.grad is not None
         pushed.append(made.grad.clone())
