@@ -6,12 +6,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from offload.errors import OffloadError
+
+_PATIENCE = timedelta(days=1)
+"""How long the others wait while the first validates; torch's own 10 to 30 minutes are short for a large split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +57,9 @@ def joined(device: str) -> Iterator[Processes]:
     try:
         if device != "cpu":
             torch.cuda.set_device(device)
-        distributed.init_process_group("gloo" if device == "cpu" else "nccl", rank=int(rank), world_size=int(count))
+        distributed.init_process_group(
+            "gloo" if device == "cpu" else "nccl", rank=int(rank), world_size=int(count), timeout=_PATIENCE
+        )
     except (RuntimeError, ValueError) as error:
         raise OffloadError(
             f"the {count} processes of torchrun do not find each other: {str(error).splitlines()[0]}",

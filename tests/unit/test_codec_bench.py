@@ -209,14 +209,16 @@ def test_a_bench_passes_over_what_an_activation_reads() -> None:
     assert stage_ends(graph, [tensor.name for tensor in graph.tensors], most=9) == ["input", "t1", "t2"]
 
 
-def _trained(root: Path, *, seed: int, epochs: int, stopped: Literal["done", "interrupted"] = "done") -> TrainedFiles:
+def _trained(
+    root: Path, *, seed: int, epochs: int, stopped: Literal["done", "interrupted"] = "done", labelled: bool = False
+) -> TrainedFiles:
     model: Any = SimpleNamespace(name="m", hash="0" * 64)
     tensor = Tensor(name="t", shape=(1, 4, 2, 2), dtype="float32")
     files = made_codecs.quantiser(root, model, tensor, coding="packed", step=1.0 + seed + epochs)
     record = EpochRecord(loss=1.0, validation_loss=1.0, error_rate=None, took_s=1.0)
     training = dataclasses.replace(
         files.manifest.training, seed=seed, epochs=(record,) * epochs, stopped=stopped, distilled=True,
-        encoder_trained=True,
+        encoder_trained=True, labelled=labelled,
     )  # fmt: skip
     return dataclasses.replace(files, manifest=files.manifest.model_copy(update={"training": training}))
 
@@ -235,11 +237,20 @@ def test_a_seed_counts_once_as_it_was_trained_longest(tmp_path: Path) -> None:
     assert {codec.text for codec in candidate.codecs} == {files[0].manifest.text, files[3].manifest.text}
 
 
-@pytest.mark.parametrize(("quick", "trained_again"), [(True, False), (False, True)])
+def test_a_codec_that_was_taught_labels_is_a_method_of_its_own(tmp_path: Path) -> None:
+    files = [_trained(tmp_path, seed=0, epochs=epochs, labelled=epochs == 2) for epochs in (1, 2)]
+    place = Place(cut=make_cut(synthetic.chain(), ()), tensor=files[0].manifest.tensor, layer="conv")
+    candidates = trained_candidates(files, place, OnnxRuntime(), threads=1)
+    assert [candidate.method for candidate in candidates] == ["DeepCOD", "DeepCOD, labels"]
+
+
+@pytest.mark.parametrize(
+    ("quick", "labelled", "trained_again"), [(True, False, False), (False, False, True), (True, True, True)]
+)
 def test_what_a_quick_bench_trained_is_there_for_quick_ones_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: bool, trained_again: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: bool, labelled: bool, trained_again: bool
 ) -> None:
-    brief = _trained(tmp_path, seed=0, epochs=1)
+    brief = _trained(tmp_path, seed=0, epochs=1, labelled=labelled)
     asked: list[CodecTrainRequest] = []
 
     def train(request: CodecTrainRequest, **_: object) -> tuple[()]:

@@ -12,6 +12,7 @@ import torch
 
 from offload.artifacts.codec import LearnedKind
 from offload.models.onnx_in_torch import DifferentiableSegment
+from offload.profilers.codec_candidates import Tuning, plain_candidates
 from offload.progress import NullProgress
 from offload.training import examples, learned
 from offload.training.examples import (
@@ -25,6 +26,7 @@ from offload.training.examples import (
 from offload.training.learned import CodecJob, train_codec
 from offload.training.network import LearnedCodec
 from offload.training.places import place_at
+from offload.training.tails import TailExamples
 from offload.training.trainer import Trained
 from tests import tiny_training
 
@@ -138,3 +140,23 @@ def test_the_intact_model_errs_as_much_on_streamed_examples(monkeypatch: pytest.
     for known in (replace(stored, labels=wrong), replace(streamed, labels=wrong)):  # type: ignore[type-var]
         assert intact_error_rate("classification", "output", known, NullProgress()) == 0.25
         assert intact_error_rate("detection", "output", known, NullProgress()) == 0
+
+
+@pytest.mark.parametrize("fitting", [10, 50])
+def test_tails_are_tuned_on_as_many_examples_as_fit(monkeypatch: pytest.MonkeyPatch, fitting: int) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def tune_tail(*_: object, train: TailExamples, validation: TailExamples, **__: object) -> None:
+        assert len(train.decoded) == len(train.answers)
+        seen.append((len(train.decoded), len(validation.decoded)))
+
+    model, data = tiny_training.model(), tiny_training.Images("train")
+    place = place_at(model.graph, "conv1")
+    monkeypatch.setattr(examples, "MOST_BYTES", fitting * place.tensor.size_bytes)
+    monkeypatch.setattr("offload.training.tails.tune_tail", tune_tail)
+    tuning = Tuning(data=data, examples=40, steps=1)  # type: ignore[arg-type]
+    for each in plain_candidates(model, place, data, families=("interpolate",), tuning=tuning):  # type: ignore[arg-type]
+        if each.tune is not None:
+            each.tune(each.codecs[0])
+    expected = {10: (9, 1), 50: (44, 4)}  # every tenth of 96 examples, or every second
+    assert seen == [expected[fitting]]
