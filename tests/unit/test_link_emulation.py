@@ -217,7 +217,7 @@ def test_when_nothing_listens_behind_the_link_connections_break_and_the_link_liv
         address = f"127.0.0.1:{unused.getsockname()[1]}"
         with LinkEmulator(address, uplink=FAST, downlink=FAST) as link:
             for _ in range(2):
-                with connect(link) as connection, contextlib.suppress(ConnectionResetError):
+                with contextlib.suppress(ConnectionResetError), connect(link) as connection:
                     assert connection.recv(1) == b""
 
 
