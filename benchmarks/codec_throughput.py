@@ -152,7 +152,7 @@ class CodecAtCut:
             made, penalty = codec(layout.to_channels(tensors))
             backward(
                 layout.from_channels(made), tensors, penalty, variance=variance, tail=self.tail,
-                teacher=teacher,
+                teacher=teacher, share=0.0,
             )  # fmt: skip
             optimiser.step()
 
