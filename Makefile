@@ -16,7 +16,7 @@ demo: $(STAMP) ## profile ResNet-50, plan where to cut it, prove the plan over a
 test: $(STAMP) ## the tests
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow"
 
-coverage: $(STAMP) ## the tests, and which lines and branches they reach: a fifth longer
+coverage: $(STAMP) ## the tests, and which lines and branches they reach
 	$(BIN)/coverage erase
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" --cov --cov-report=term
 

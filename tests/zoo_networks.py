@@ -7,7 +7,7 @@ import pytest
 from offload.models.zoo.catalogue import CATALOGUE
 
 QUICK = (
-    "alexnet", "mnist", "senna_pos", "resnet18", "mobilenet_v2", "tiny_yolo", "deepspeech",
+    "alexnet", "mnist", "senna_pos", "resnet18", "resnet50", "mobilenet_v2", "unet", "tiny_yolo", "deepspeech",
     "transformer_encoder", "gru_tagger", "digits_resnet", "digits_deepspeech",
 )  # fmt: skip
 SLOW = tuple(name for name in CATALOGUE if name not in QUICK)

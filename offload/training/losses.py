@@ -54,8 +54,8 @@ def backward(
     """Gradients of the whole loss into the codec's parameters.
 
     Where it meets the reconstruction's, the gradient through the model is clipped: to the same norm at first, to 30
-    times that at last. (DeepCOD's authors clip it to norm 1, which is 5 to 70 times the reconstruction's from the
-    start: over few steps, a codec that cannot rebuild the tensor yet learns little from answers.)
+    times that at last. (DeepCOD's authors clip it to norm 1; it is then 7 to 30 times the reconstruction's in the
+    networks tried, from the start: over few steps, a codec that cannot rebuild the tensor yet learns little of it.)
 
     Args:
         made: What the decoder made; (examples, *shape).

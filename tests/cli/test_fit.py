@@ -246,6 +246,7 @@ def test_going_on_names_what_the_files_that_are_there_now_need(
     quick(30)
     with_file = (*fit, "-o", str(tmp_path / "costs.json"))
     for arguments, note in (
+        (fit, "the same command goes on"),
         ((*fit, "-o", "-"), "the same command goes on"),
         (with_file, "the same command with --force goes on"),
         ((*with_file, "--force"), "the same command goes on"),
