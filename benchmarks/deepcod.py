@@ -3,7 +3,7 @@
 First, on `digits_resnet` and digits-in-clutter, every method at the input and behind each block (the paper's Table 1);
 then `digits_deepspeech` on synthetic speech at the input and behind its layers; then the latency of DeepCOD, the
 entropy bottleneck, WebP, the tensor as it is and the device alone, executed over emulated links of 1 to 500 Mbit/s with
-a device ten times slower, and with a second flow on the link (the shape of the paper's Figures 6 to 11). What is
+a device ten times slower, and with background traffic on the link (the shape of the paper's Figures 6 to 11). What is
 trained is kept in --folder, and a second run goes on from there.
 
     python benchmarks/deepcod.py [--quick] [--folder FOLDER] [--seeds 1] [--epochs 2] [--plot FOLDER]
@@ -20,9 +20,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,11 +44,6 @@ from offload.planners.plan import load_planner, make_plan
 from offload.reports.codec_bench import codec_bench_picture
 from offload.reports.picture import write_picture
 from offload.reports.render import render
-from offload.serving.client import ServerClient
-from offload.serving.embedded import EmbeddedServer
-from offload.serving.link_emulation import LinkEmulator
-from offload.serving.link_probes import Probes
-from offload.serving.pacing import LinkShape
 from offload.units import format_duration
 
 IMAGES, SPEECH = ("digits_resnet", "digits-in-clutter"), ("digits_deepspeech", "spoken-digits")
@@ -196,7 +190,7 @@ def latencies(run: Run, found: CodecBench) -> None:
         api.ProfileRequest(model=IMAGES[0], threads=1, max_time_s=10.0 if run.quick else 30.0), workspace=run.workspace
     )
     for competing in (False,) if run.quick else (False, True):
-        print(f"\n### {'Beside a second flow' if competing else 'Alone on the link'}\n")
+        print(f"\n### {'Beside background traffic' if competing else 'Alone on the link'}\n")
         names = ["as it is", *FAMILIES, "device alone"]
         print("| uplink | " + " | ".join(names) + " | DeepCOD against as it is | against uint8 |")
         print("|---" * (len(names) + 3) + "|")
@@ -226,19 +220,13 @@ def executed(
     plan = plan.model_copy(update={"chosen": whole, "codec": "raw", "alternatives": tuple(options.values())})
     path = run.folder / "latency.plan.json"
     write_artifact(plan, path)
-    shape = LinkShape(rate_bps=rate_bps, delay_s=RTT_S / 2)
-    with ExitStack() as stack:
-        server = stack.enter_context(EmbeddedServer(threads=1))
-        emulated = stack.enter_context(LinkEmulator(server.address, uplink=shape, downlink=shape))
-        if competing:
-            stack.enter_context(second_flow(emulated.address, rate_bps))
-        verification = api.verify(
-            api.VerifyRequest(
-                plan=path, server=emulated.address, requests=run.requests, alternatives=len(options),
-                device_slowdown=SLOWER, data=IMAGES[1], samples=run.requests,
-            ),
-            workspace=run.workspace,
-        )  # fmt: skip
+    verification = api.verify(
+        api.VerifyRequest(
+            plan=path, requests=run.requests, alternatives=len(options), device_slowdown=SLOWER,
+            background_traffic=competing, data=IMAGES[1], samples=run.requests,
+        ),
+        workspace=run.workspace,
+    )  # fmt: skip
     return by_name(verification, options)
 
 
@@ -269,31 +257,6 @@ def by_name(verification: Verification, options: dict[str, Option]) -> dict[str,
             if (each.option.device_layers, each.option.codec) == (option.device_layers, option.codec):
                 found[name] = each
     return found
-
-
-@contextmanager
-def second_flow(address: str, rate_bps: float) -> Iterator[None]:
-    """Another client that sends all the time: messages of a tenth of a second of the link."""
-    import numpy as np
-
-    from offload.serving.builtin_models import PROBE_DOWN, PROBE_UP
-
-    probes = Probes(up=PROBE_UP, down=PROBE_DOWN, kind="built-in")
-    payload = np.zeros(max(1000, int(rate_bps / 8 * 0.1)), np.uint8)
-    ended = threading.Event()
-
-    def send() -> None:
-        with ServerClient(address) as client:
-            while not ended.is_set():
-                probes.send(client, "up", payload)
-
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(10)
 
 
 def _shown(measurement: Measurement | None) -> str:

@@ -34,6 +34,8 @@ class VerifyRequest:
     tolerance: float = 0.1
     emulate_link: str | None = None
     """`RATE,DELAY` such as `450mbps,2ms` for both directions; None: the plan's own with the embedded server."""
+    background_traffic: bool = False
+    """Whether another client sends to the server all the time over the emulated link, which the plan knows not of."""
     device_slowdown: float | None = None
     """None takes the plan's."""
     token: str | None = None
@@ -70,6 +72,10 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
         raise UsageError("--samples and --task are about labelled examples", hint="name them with --data DATA")
     if request.samples is not None and request.samples < 1:
         raise UsageError(f"{request.samples} samples tell nothing", hint="give --samples 1 or more")
+    if request.background_traffic and request.server is not None and request.emulate_link is None:
+        raise UsageError(
+            "--background-traffic goes over an emulated link", hint="add --emulate-link RATE,DELAY, or omit --server"
+        )
     shape = parse_link(request.emulate_link) if request.emulate_link is not None else None
     artifact = _chosen_plan(request.plan, workspace, progress)
     device = artifact.device
@@ -86,7 +92,13 @@ def verify(request: VerifyRequest, *, workspace: Workspace, progress: Progress |
     return verify_plan(
         artifact,
         model=model,
-        endpoint=Endpoint(address=request.server, link=link, token=request.token, tls_ca=request.tls_ca),
+        endpoint=Endpoint(
+            address=request.server,
+            link=link,
+            traffic=request.background_traffic,
+            token=request.token,
+            tls_ca=request.tls_ca,
+        ),
         budget=Budget(requests=requests, duration_s=request.duration_s),
         alternatives=request.alternatives,
         tolerance=request.tolerance,

@@ -53,6 +53,10 @@ def verify(
             "--emulate-link", metavar="RATE,DELAY", help="Shape the connection, as 450mbps,2ms; else the plan's link."
         ),
     ] = None,
+    traffic: Annotated[
+        bool,
+        typer.Option("--background-traffic", help="Another client sends all the time over the emulated link."),
+    ] = False,
     slowdown: Annotated[
         float | None,
         typer.Option(
@@ -100,6 +104,7 @@ def verify(
         alternatives=alternatives,
         tolerance=parse_fraction(tolerance),
         emulate_link=link,
+        background_traffic=traffic,
         device_slowdown=slowdown,
         token=token,
         tls_ca=existing_file(tls_ca, "--tls-ca"),

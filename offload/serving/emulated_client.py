@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from offload.profilers.rests import PAUSE_S
+from offload.serving.background_traffic import background_traffic
 from offload.serving.client import ServerClient
 from offload.serving.link_emulation import LinkEmulator, LinkShape
 
@@ -19,7 +20,12 @@ _NO_LIMIT_BPS = 1e12
 
 @contextmanager
 def emulated_client(
-    direct: ServerClient, connect: Callable[[str], ServerClient], *, uplink: LinkShape, downlink: LinkShape
+    direct: ServerClient,
+    connect: Callable[[str], ServerClient],
+    *,
+    uplink: LinkShape,
+    downlink: LinkShape,
+    traffic: bool = False,
 ) -> Iterator[ServerClient]:
     """A connection to the server that `direct` reaches, through an emulated link.
 
@@ -31,17 +37,20 @@ def emulated_client(
         connect: Makes a client of an address.
         uplink: From the client to the server.
         downlink: The way back.
+        traffic: Whether another client sends to the server all the time, over the same link.
 
     Raises:
-        OffloadError: the emulation does not start, or the server cannot be reached.
+        OffloadError: the emulation does not start, the server cannot be reached, or the traffic broke off.
     """
     longest_s = max(uplink.delay_s, downlink.delay_s)
     late_s = lateness_s(direct, connect, delay_s=min(longest_s, _LONGEST_DELAY_S)) if longest_s else 0.0
     shapes = [dataclasses.replace(shape, delay_s=max(0.0, shape.delay_s - late_s)) for shape in (uplink, downlink)]
-    with (
-        LinkEmulator(direct.address, uplink=shapes[0], downlink=shapes[1]) as link,
-        connect(link.address) as client,
-    ):
+    with ExitStack() as stack:
+        link = stack.enter_context(LinkEmulator(direct.address, uplink=shapes[0], downlink=shapes[1]))
+        client = stack.enter_context(connect(link.address))
+        if traffic:
+            other = stack.enter_context(connect(link.address))
+            stack.enter_context(background_traffic(direct, other, rate_bps=uplink.rate_bps))
         yield client
 
 

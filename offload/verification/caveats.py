@@ -79,6 +79,11 @@ def _of_the_run(
             f"one request takes {format_duration(run.request_s[0])}: {len(chosen.samples)} of them took "
             f"{format_duration(run.measuring_s)} instead of {format_duration(budget.duration_s)}; raise --duration"
         )
+    if endpoint.traffic:
+        found.append(
+            "there was background traffic on the link, which the plan knows not of: for what traffic leaves, plan with "
+            "a lower --bw"
+        )
     if plan.server.source == "assumed":
         found.append(
             f"the plan assumed its server ({plan.server.preset}) and did not measure it: "

@@ -31,6 +31,8 @@ class Endpoint:
     """HOST:PORT; None starts the embedded server."""
     link: tuple[LinkShape, LinkShape] | None = None
     """Uplink and downlink to emulate; None uses the network as it is."""
+    traffic: bool = False
+    """Whether another client sends all the time over the emulated link."""
     token: str | None = None
     tls_ca: Path | None = None
 
@@ -93,7 +95,8 @@ def connected(
             yield direct, direct
             return
         uplink, downlink = endpoint.link
-        yield stack.enter_context(emulated_client(direct, connect, uplink=uplink, downlink=downlink)), direct
+        emulated = emulated_client(direct, connect, uplink=uplink, downlink=downlink, traffic=endpoint.traffic)
+        yield stack.enter_context(emulated), direct
 
 
 def link_words(endpoint: Endpoint) -> str:
@@ -101,4 +104,5 @@ def link_words(endpoint: Endpoint) -> str:
     if endpoint.link is None:
         return "the network as it is"
     up, down = (f"{format_rate(shape.rate_bps)}, {format_duration(shape.delay_s)} delay" for shape in endpoint.link)
-    return f"emulated: {up} each way" if up == down else f"emulated: up {up}, down {down}"
+    beside = ", beside background traffic" if endpoint.traffic else ""
+    return f"emulated: {up} each way{beside}" if up == down else f"emulated: up {up}, down {down}{beside}"

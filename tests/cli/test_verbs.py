@@ -88,14 +88,15 @@ def test_verify_passes_on_every_option(run: Run, answer: Answer, tmp_path: Path)
     seen = answer("verify", synthetic.verification())
     outcome = run(
         *("verify", str(plan), "--server", "[::1]:8001", "--requests", "7", "--tolerance", "15%"),
-        *("--emulate-link", "450mbps,2ms", "--emulate-slowdown", "8", "--token", "secret"),
+        *("--emulate-link", "450mbps,2ms", "--background-traffic", "--emulate-slowdown", "8", "--token", "secret"),
         *("--duration", "30s", "--alternatives", "3"),
     )
     assert outcome.code == 0, outcome.err
     assert seen == [
         api.VerifyRequest(
             plan=plan, server="[::1]:8001", requests=7, duration_s=30.0, alternatives=3,
-            tolerance=pytest.approx(0.15), emulate_link="450mbps,2ms", device_slowdown=8.0, token="secret",
+            tolerance=pytest.approx(0.15), emulate_link="450mbps,2ms", background_traffic=True, device_slowdown=8.0,
+            token="secret",
         )
     ]  # fmt: skip
 

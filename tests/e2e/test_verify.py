@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from onnx import helper
 from offload import api
 from offload.artifacts.breakdown import TIME_FIELDS
 from offload.artifacts.estimate import Estimate
+from offload.artifacts.link import Direction
 from offload.artifacts.plan import Option, Plan
 from offload.artifacts.profile import Profile
 from offload.artifacts.verification import Verification
 from offload.artifacts.workspace import Workspace
-from offload.errors import OffloadError, VerdictError
+from offload.errors import OffloadError, UsageError, VerdictError
 from offload.graph.cuts import make_cut
 from offload.models.load import load_model
 from offload.models.segments import Segment
@@ -29,9 +31,11 @@ from offload.planners.words import describe
 from offload.progress import NullProgress
 from offload.runtimes.base import Session
 from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.serving.background_traffic import background_traffic
 from offload.serving.builtin_models import MODELS, PING, PROBE_DOWN, PROBE_UP, PROFILE
 from offload.serving.client import ServerClient
 from offload.serving.embedded import EmbeddedServer
+from offload.serving.link_probes import Probes
 from offload.serving.server import ServeSettings
 from offload.serving.split_session import SplitSession
 from offload.serving.timing import InferResult
@@ -157,6 +161,44 @@ def test_a_slower_device_is_emulated_by_repeating_its_work(
         requests, rest = divmod(runs - checked_and_warmed_up, 4)
         assert rest == 0
         assert len(samples) <= requests <= 2 * len(samples)
+
+
+def test_background_traffic_shares_the_emulated_link(
+    plan_file: Path, workspace: Workspace, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+
+    def send(self: Probes, client: ServerClient, direction: Direction, payload: Any, **more: Any) -> InferResult:
+        sent.append(payload.nbytes)
+        return real(self, client, direction, payload, **more)
+
+    real = Probes.send
+    monkeypatch.setattr(Probes, "send", send)
+    found = verify(plan_file, workspace, requests=4, server=address, emulate_link="20mbps", background_traffic=True)
+    assert len(sent) > 1
+    assert set(sent) == {250_000}  # a tenth of a second of 20 Mbit/s
+    assert found.link.endswith("each way, beside background traffic")
+    assert any("there was background traffic on the link" in warning for warning in found.warnings)
+
+
+def test_background_traffic_that_breaks_off_is_told(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def send(self: Probes, *_: Any, **__: Any) -> InferResult:
+        tried.set()
+        raise OffloadError("no more", hint="")
+
+    tried = threading.Event()
+    monkeypatch.setattr(Probes, "send", send)
+    with (
+        ServerClient(address) as client,
+        pytest.raises(OffloadError, match="the background traffic broke off: no more"),
+        background_traffic(client, client, rate_bps=1e6),
+    ):
+        assert tried.wait(10)
+
+
+def test_background_traffic_needs_an_emulated_link(plan_file: Path, workspace: Workspace, address: str) -> None:
+    with pytest.raises(UsageError, match="--background-traffic goes over an emulated link"):
+        verify(plan_file, workspace, server=address, background_traffic=True)
 
 
 def test_the_loads_that_a_plan_is_for_are_emulated(
