@@ -87,6 +87,28 @@ def test_gradients_reach_encoder_quantiser_and_decoder(kind: LearnedKind) -> Non
     assert all(float(gradient.abs().max()) > 0 for gradient in encoder)
 
 
+def test_centres_may_change_their_order_in_training() -> None:
+    network, x = network_for("deepcod", "odd")
+    network.eval()
+    with torch.no_grad():
+        network.centres.copy_(network.centres[torch.tensor([3, 0, 7, 1, 6, 2, 5, 4])] * 1.1)
+        torch.testing.assert_close(network(x)[0], network.decode(network.symbols(x)), rtol=1e-4, atol=1e-4)
+
+
+def test_the_encoder_learns_through_the_soft_assignment() -> None:
+    """Its gradient is that of the centres' mean, weighed by exp(-temperature * distance^2) (the paper's softmax)."""
+    network, x = network_for("deepcod", "small")
+    network.eval()
+    values = network.encoder(x).detach().requires_grad_()
+    distances = values.unsqueeze(-1) - network.centres.detach()
+    soft = (torch.softmax(-network.temperature * distances.square(), dim=-1) * network.centres.detach()).sum(-1)
+    network.encoder, network.decoder = torch.nn.Identity(), torch.nn.Identity()
+    made, _ = network(values)
+    (received,) = torch.autograd.grad(made.square().sum(), values)
+    (expected,) = torch.autograd.grad((soft * 2 * made.detach()).sum(), values)
+    torch.testing.assert_close(received, expected, rtol=1e-3, atol=1e-5)
+
+
 def test_deepcods_encoder_is_the_papers() -> None:
     network, x = network_for("deepcod", "image", ratio=0.05)
     assert [tuple(weight.shape[1:]) for weight in network.encoder.parameters()] == [(3, 4, 4)]
