@@ -63,7 +63,7 @@ class TrainedCodecSession:
         """
         if array.shape != self.tensor.shape or array.dtype.name != self.tensor.dtype:
             raise OffloadError(
-                f"{self.text} takes {self.tensor.shape} {self.tensor.dtype}, not {array.shape} {array.dtype.name}",
+                f"codec {self.text} is for {self.tensor.dtype} {self.tensor.shape}, not {array.dtype} {array.shape}",
                 hint="a codec works at the cut it was trained for",
             )
         if self._encoder is None:

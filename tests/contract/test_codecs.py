@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,12 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from offload.artifacts.codec import LearnedKind
 from offload.codecs.base import HEADER_BYTES, Codec, PayloadError
 from offload.codecs.catalogue import BUILDERS, default_texts, make_codec
 from offload.codecs.symbols import fit_tables
+from offload.codecs.trained import TrainedFiles
 from offload.datasets.base import PixelScale
 from offload.errors import OffloadError
 from offload.graph.model_graph import Tensor
+from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.runtimes.trained_codec import TrainedCodecSession
+from offload.training.learned import NETWORKS
+from tests import tiny_training
 
 SCALE = PixelScale(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 IMAGE_SCALE = "mean=0.485/0.456/0.406,std=0.229/0.224/0.225"
@@ -71,6 +78,7 @@ TAKEN: dict[str, tuple[str, ...]] = {
 }
 LOSSLESS = {"raw", "zstd", "packed:levels=5", "packed:levels=256", "range:levels=5"}
 CASES = [(text, kind) for text, kinds in TAKEN.items() for kind in kinds]
+LEARNED: tuple[LearnedKind, ...] = get_args(LearnedKind)
 
 
 def _codec(text: str, kind: str) -> Codec:
@@ -84,8 +92,23 @@ def _name(case: tuple[str, str]) -> str:
     return f"{case[0].partition(',mean')[0]} of {case[1]}"
 
 
-@pytest.fixture(params=CASES, ids=map(_name, CASES))
-def case(request: pytest.FixtureRequest) -> tuple[Codec, np.ndarray]:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainedFiles]:
+    root = tmp_path_factory.mktemp("home")
+    return {kind: tiny_training.trained(root, "conv1", codec=kind) for kind in LEARNED}
+
+
+@pytest.fixture(scope="module")
+def learned(trained: dict[str, TrainedFiles]) -> dict[str, tuple[Codec, np.ndarray]]:
+    """Each with an array that it may meet."""
+    array = tiny_training.examples("conv1", "validation").at[0].float().numpy()
+    return {kind: (TrainedCodecSession(files, OnnxRuntime(), threads=1), array) for kind, files in trained.items()}
+
+
+@pytest.fixture(params=[*CASES, *LEARNED], ids=[*map(_name, CASES), *LEARNED])
+def case(request: pytest.FixtureRequest, learned: dict[str, tuple[Codec, np.ndarray]]) -> tuple[Codec, np.ndarray]:
+    if request.param in learned:
+        return learned[request.param]
     text, kind = request.param
     return _codec(text, kind), ARRAYS[kind]
 
@@ -108,6 +131,7 @@ def _decoded_or_refused(codec: Codec, payload: bytes) -> bool:
 def test_every_codec_is_here() -> None:
     names = {text.partition(":")[0].partition("+")[0] for text in TAKEN}
     assert names == set(BUILDERS)
+    assert set(LEARNED) == set(NETWORKS)
 
 
 def test_what_crosses_becomes_a_tensor_of_the_same_shape_and_type(case: tuple[Codec, np.ndarray]) -> None:
@@ -144,7 +168,7 @@ def test_every_truncation_is_refused_or_decodes(case: tuple[Codec, np.ndarray]) 
     codec, array = case
     payload = codec.encode(array)
     decoded = sum(_decoded_or_refused(codec, payload[:length]) for length in range(len(payload)))
-    if not codec.text.startswith(("range", "lossy")):
+    if not codec.text.startswith(("range", "lossy", "entropic")):
         # The range coder reads zeros past the end; image decoders may miss the last bytes.
         assert decoded <= len(payload) // 50 + 2
 
@@ -171,10 +195,11 @@ def test_a_payload_longer_than_any_is_refused(case: tuple[Codec, np.ndarray]) ->
         codec.decode(payload + bytes(codec.max_bytes + 1 - len(payload)))
 
 
-@pytest.mark.parametrize("headed", [case for case in CASES if case[0] != "raw"], ids=_name)
-def test_a_changed_header_is_refused(headed: tuple[str, str]) -> None:
-    codec = _codec(*headed)
-    payload = codec.encode(ARRAYS[headed[1]])
+def test_a_changed_header_is_refused(case: tuple[Codec, np.ndarray]) -> None:
+    codec, array = case
+    if codec.text == "raw":
+        return  # has none
+    payload = codec.encode(array)
     for position in range(HEADER_BYTES):
         for flipped in (1, 128, 255):
             changed = bytearray(payload)
@@ -209,18 +234,31 @@ def test_the_payload_of_another_shape_or_other_tables_is_refused() -> None:
 CHILD = """
 import hashlib, json, sys
 import numpy as np
+from pathlib import Path
 from offload.codecs.catalogue import make_codec
+from offload.codecs.trained import load_trained
 from offload.graph.model_graph import Tensor
+from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.runtimes.trained_codec import TrainedCodecSession
 for line in sys.stdin:
     case = json.loads(line)
-    tensor = Tensor(name="other name", shape=tuple(case["shape"]), dtype=case["dtype"])
-    codec = make_codec(case["text"], tensor, tables=case["tables"])
+    if "folder" in case:
+        codec = TrainedCodecSession(load_trained(Path(case["folder"])), OnnxRuntime(), threads=1)
+    else:
+        tensor = Tensor(name="other name", shape=tuple(case["shape"]), dtype=case["dtype"])
+        codec = make_codec(case["text"], tensor, tables=case["tables"])
     print(hashlib.sha256(codec.decode(bytes.fromhex(case["payload"])).tobytes()).hexdigest())
 """
 
 
-def test_another_process_decodes_the_same() -> None:
+def test_another_process_decodes_the_same(
+    trained: dict[str, TrainedFiles], learned: dict[str, tuple[Codec, np.ndarray]]
+) -> None:
     told, expected = [], []
+    for kind, (codec, array) in learned.items():
+        payload = codec.encode(array)
+        told.append(json.dumps({"folder": str(trained[kind].folder), "payload": payload.hex()}))
+        expected.append(hashlib.sha256(codec.decode(payload).tobytes()).hexdigest())
     for text, kind in CASES:
         codec, array = _codec(text, kind), ARRAYS[kind]
         tables = fit_tables(np.concatenate([array] * 3), 5) if text.startswith("range") else ()
