@@ -24,10 +24,11 @@ _MIXTURE = 3
 _WIDTH = 32
 _FIRST_STAGE = 0.6
 """Of all epochs."""
-_EXPECTED_BITS = 1.0
-"""A symbol; the ratio then says how many channels there are. The rate may leave most of them empty."""
-_SPREAD = 0.5
-"""Of a normal distribution whose integers take one bit."""
+_FEWEST_BITS = 1.0
+"""A symbol, at first; as many channels as the ratio then allows, but not more than the layer before them has."""
+_BIT_SPREAD = 1 / math.sqrt(2 * math.pi * math.e)
+"""Of a normal distribution whose integers take no bit; it doubles with each."""
+_MOST_SPREAD = _MIDDLE / 4
 _RATE_WEIGHT = 3.0
 """Of the rate in the loss, for what it is above the one that was asked for, as a share of that."""
 _FACTORS = {1: (1, 1), 2: (2, 1), 4: (2, 2)}
@@ -42,6 +43,12 @@ class Prior(nn.Module):
         self.shares = nn.Parameter(torch.zeros(channels, _MIXTURE))
         self.means = nn.Parameter(spread)
         self.scales = nn.Parameter(torch.zeros(channels, _MIXTURE))
+
+    def prepare(self, spread: float) -> None:
+        """Begin about as wide as values of this standard deviation are."""
+        with torch.no_grad():
+            self.means.mul_(spread)
+            self.scales.fill_(math.log(math.expm1(spread * math.sqrt(3) / math.pi)))  # softplus of it is that
 
     def forward(self, values: Tensor) -> Tensor:
         """Bits of each value (N, channels, ...): -log2 of the mass within half of one around it."""
@@ -63,7 +70,7 @@ class Entropic(LearnedCodec):
     def __init__(self, shaping: Shaping) -> None:
         super().__init__(shaping)
         rank, channels = len(shaping.layout.places), shaping.layout.channels
-        self.channels = max(4, shaping.coded_channels(_EXPECTED_BITS))
+        self.channels = min(_WIDTH, max(4, shaping.coded_channels(_FEWEST_BITS)))
         first, second = _FACTORS[shaping.stride]
         convolution = CONVOLUTIONS[rank]
         self.encoder = nn.Sequential(
@@ -80,11 +87,14 @@ class Entropic(LearnedCodec):
         self.first_stage = True
 
     def prepare(self, x: Tensor, *, encoder: bool) -> None:
-        """The first layer divides by the tensor's spread, the last gives values of about _EXPECTED_BITS."""
+        """The first layer divides by the tensor's spread, the last gives values of about the bits that there are."""
         first, last = self.encoder[0], self.encoder[-1]
+        bits = self.wanted_bits / math.prod(self.symbols_shape)
+        spread = min(_MOST_SPREAD, _BIT_SPREAD * 2**bits)
+        self.prior.prepare(spread)
         with torch.no_grad():
             first.weight /= x.std().clamp_min(1e-6)
-            last.weight *= _SPREAD / self.encoder(padded(x, self.shaping.stride)).std().clamp_min(1e-6)
+            last.weight *= spread / self.encoder(padded(x, self.shaping.stride)).std().clamp_min(1e-6)
             last.bias.zero_()
             self.decoder.rescaling.prepare(x)
 

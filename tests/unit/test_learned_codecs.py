@@ -168,6 +168,15 @@ def test_the_entropic_prior_is_a_distribution_over_integers() -> None:
     assert float(mass.sum(2).min()) == pytest.approx(1, abs=2e-3)
 
 
+@pytest.mark.parametrize("ratio", [0.05, 0.1, 0.2])
+def test_the_entropic_codec_begins_near_the_rate_that_it_is_for(ratio: float) -> None:
+    network, x = network_for("entropic", "sequence", ratio=ratio)
+    values = network.encoder(torch.nn.functional.pad(x, (0, 2)))
+    bits = float(network.prior(torch.round(values)).sum().detach()) / len(x)
+    assert bits == pytest.approx(network.wanted_bits, rel=0.4)
+    assert network.channels <= 32  # as wide as the layer before, beyond which nothing is gained
+
+
 def test_the_entropic_second_stage_leaves_encoder_and_prior() -> None:
     network, x = network_for("entropic", "small")
     assert not network.begin_epoch(0, 5)
