@@ -19,6 +19,9 @@ _LARGEST_EXACT = 1024
 """Values in a patch up to which its principal components are found exactly."""
 _POWER_STEPS = 15
 """Looks at the encoder's weight, each a step of the power iteration towards its norm."""
+_WEAKEST = 1e-3
+"""Deviation of a component, as a share of the strongest one's, below which it is raised no more."""
+_LEAST = 1e-30
 _SHARPNESS = 2.0
 """Of the soft assignment: its exponent falls by this at the distance between two centres."""
 
@@ -52,8 +55,8 @@ class DeepCod(LearnedCodec):
     def prepare(self, x: Tensor, *, encoder: bool) -> None:
         """Encoder at the principal components of the patches, centres at the quantiles of what it gives.
 
-        The components are turned at random, so that all channels vary alike and the shared centres fit each. (Ours:
-        the paper's encoder starts at random, and so does the one that stays as drawn.)
+        The components are half whitened and turned at random, so that all channels vary alike and the shared centres
+        fit each. (Ours: the paper's encoder starts at random, and so does the one that stays as drawn.)
         """
         with torch.no_grad():
             if encoder:
@@ -108,14 +111,19 @@ class DeepCod(LearnedCodec):
 
 
 def _principal(x: Tensor, encoder: Any) -> Tensor:
-    """The strongest components of patches of x as the encoder's kernels, turned within their space."""
+    """The strongest components of patches of x as the encoder's kernels, half whitened and turned within their space.
+
+    Turned alone, the channels would all follow the strongest component, and their quantisers drown the others. The mean
+    patch gives the same value in each channel, around which the shared centres can lie.
+    """
     shape = encoder.weight.shape
     stride, axes = shape[2], range(2, x.ndim)
     for axis in axes:
         x = x.unfold(axis, stride, stride)
     places = len(shape) - 2
     patches = x.permute(0, *range(2, 2 + places), 1, *range(2 + places, x.ndim)).reshape(-1, shape[1:].numel())
-    centred = (patches - patches.mean(0)).double()
+    mean = patches.mean(0)
+    centred = (patches - mean).double()
     if not centred.isfinite().all():
         raise OffloadError(
             "the tensor at the cut has values too large to compute with", hint="scale the data down, or cut elsewhere"
@@ -124,9 +132,21 @@ def _principal(x: Tensor, encoder: Any) -> Tensor:
         kept = torch.linalg.eigh(centred.T @ centred)[1].flip(1)[:, : shape[0]].T
     else:  # the exact ones would take minutes
         kept = torch.svd_lowrank(centred, q=min(2 * shape[0], *centred.shape), niter=4)[2][:, : shape[0]].T
-    turn, _ = torch.linalg.qr(torch.randn(len(kept), len(kept), dtype=torch.float64))
+    deviations = (centred @ kept.T).norm(dim=0)
+    kept = kept / (deviations / deviations.max().clamp_min(_LEAST)).clamp_min(_WEAKEST).sqrt().unsqueeze(1)
+    turn = _evening(kept @ mean.double())
     weight = torch.zeros(shape[0], shape[1:].numel(), dtype=torch.float64)
-    weight[: len(kept)] = turn @ kept.cpu()
+    weight[: len(kept)] = (turn @ kept).cpu()
     if len(kept) < shape[0]:  # more channels than values in a patch
         weight[len(kept) :] = nn.init.orthogonal_(weight[len(kept) :].clone())
     return weight.float().reshape(shape).to(x.device)
+
+
+def _evening(vector: Tensor) -> Tensor:
+    """A random rotation, but for one reflection, that takes a vector to one whose elements are equal; float64."""
+    turn = torch.linalg.qr(torch.randn(len(vector), len(vector), dtype=torch.float64))[0].to(vector.device)
+    turned = turn @ vector
+    away = turned - turned.norm() / len(vector) ** 0.5
+    away = away / away.norm().clamp_min(_LEAST)
+    evened: Tensor = turn - 2 * torch.outer(away, away @ turn)
+    return evened
