@@ -22,11 +22,10 @@ from offload.errors import UsageError
 from offload.progress import NullProgress, Progress
 
 if TYPE_CHECKING:
-    from offload.codecs.base import Codec
     from offload.datasets.base import Dataset
     from offload.models.loaded import LoadedOnnxModel
-    from offload.profilers.codec_bench import Examples
-    from offload.runtimes.base import Array, Runtime
+    from offload.profilers.codec_bench import CodecJob, Examples
+    from offload.runtimes.base import Runtime
     from offload.training.places import Place
 
 LEARNED: tuple[LearnedKind, ...] = get_args(LearnedKind)
@@ -117,14 +116,14 @@ def bench_codecs(request: CodecBenchRequest, *, workspace: Workspace, progress: 
         progress.note("interrupted: the methods that were measured are kept")
     finally:
         progress.finish()
-    jobs = [(each.codec, each.sample) for each in measured if each.codec is not None]
+    jobs = [each.job for each in measured if each.job is not None]
     rounds = _QUICK_ROUNDS if request.quick or stopped == "interrupted" else _ROUNDS
     times, reference_s = time_codecs(jobs, runtime, threads=threads, rounds=rounds, progress=progress)
     if any(len(each.decode_s) < rounds for each in times):
         stopped = "interrupted"
     spent = iter(times)
     rows = [
-        each.row if each.codec is None else replace(each.row, encode_s=(t := next(spent)).encode_s, decode_s=t.decode_s)
+        each.row if each.job is None else replace(each.row, encode_s=(t := next(spent)).encode_s, decode_s=t.decode_s)
         for each in measured
     ]
     errors, weights = examples.errors(examples.answers)
@@ -147,10 +146,8 @@ def bench_codecs(request: CodecBenchRequest, *, workspace: Workspace, progress: 
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
     row: CodecRow
-    codec: Codec | None
-    """None where nothing is coded."""
-    sample: Array
-    """An array to time it with."""
+    job: CodecJob | None = None
+    """To time; None where nothing is coded."""
 
 
 def _places(request: CodecBenchRequest, model: LoadedOnnxModel) -> list[Place]:
@@ -254,7 +251,7 @@ def _rows(
     progress: Progress,
 ) -> Iterator[_Measured]:
     from offload.datasets.catalogue import load_dataset
-    from offload.profilers.codec_bench import Halves, measure_row
+    from offload.profilers.codec_bench import CodecJob, Halves, measure_row
     from offload.profilers.codec_candidates import Tuning, plain_candidates, trained_candidates
 
     trained = [
@@ -275,7 +272,7 @@ def _rows(
     for place in places:
         halves = Halves(model, place.cut, runtime, threads=threads)
         crossed = halves.crossing(examples.inputs)
-        yield _Measured(row=_as_it_is(place, intact), codec=None, sample=crossed[0])
+        yield _Measured(row=_as_it_is(place, intact))
         learned = list(trained_candidates(trained, place, runtime, threads=threads))
         steps = [each.trained_steps for each in learned if not each.ablation]
         if tuning and steps and not request.quick:
@@ -286,8 +283,8 @@ def _rows(
         ]
         for candidate in candidates:
             row = measure_row(candidate, halves, crossed, examples, progress)
-            yield _Measured(row=row, codec=candidate.codecs[0], sample=crossed[0])
-    yield _Measured(row=_the_answer(model, examples, intact), codec=None, sample=examples.answers[0])
+            yield _Measured(row=row, job=CodecJob(codec=candidate.codecs[0], halves=halves, one=examples.inputs[:1]))
+    yield _Measured(row=_the_answer(model, examples, intact))
 
 
 def _wanted(request: CodecBenchRequest, family: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from offload.artifacts.codec import NetworkSize
 from offload.artifacts.codec_bench import CodecRow, Tail
@@ -161,13 +161,28 @@ class CodecTimes:
     decode_s: tuple[float, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class CodecJob:
+    """A codec to time."""
+
+    codec: Codec
+    halves: Halves
+    """Of its cut: an encoder is timed right after the layers before it, whose core and caches it finds warm."""
+    one: Array
+    """A model input to run them on; (1, *shape)."""
+
+    def crossing(self) -> Array:
+        """Run the layers before the cut."""
+        return cast("Array", self.halves.crossing(self.one)[0])
+
+
 def time_codecs(
-    jobs: Sequence[tuple[Codec, Array]], runtime: Runtime, *, threads: int, rounds: int, progress: Progress
+    jobs: Sequence[CodecJob], runtime: Runtime, *, threads: int, rounds: int, progress: Progress
 ) -> tuple[list[CodecTimes], tuple[float, ...]]:
     """What encoders and decoders take, in rounds over all of them, and the reference kernel in each round.
 
     Args:
-        jobs: Codecs with an array each takes.
+        jobs: The codecs.
         runtime: What runs the reference kernel.
         threads: Threads of the runtime.
         rounds: Calls of each; at least 1.
@@ -187,11 +202,13 @@ def time_codecs(
     for number in range(rounds):
         try:
             reference_s.append(reference.time_once())
-            for index, (codec, array) in enumerate(jobs):
-                payload = codec.encode(array)
-                encode_s[index].append(_timed(codec.encode, array))
-                codec.decode(payload)
-                decode_s[index].append(_timed(codec.decode, payload))
+            for index, job in enumerate(jobs):
+                payload = job.codec.encode(job.crossing())
+                _rest()
+                encode_s[index].append(_timed(job.codec.encode, job.crossing()))
+                job.codec.decode(payload)
+                _rest()
+                decode_s[index].append(_timed(job.codec.decode, payload))
         except KeyboardInterrupt:
             if number == 0:
                 raise
@@ -202,9 +219,12 @@ def time_codecs(
     return times, tuple(reference_s)
 
 
-def _timed(call: Callable[[T], object], argument: T) -> float:
+def _rest() -> None:
     time.sleep(PAUSE_S)
     waited_s()  # wakes the core: a codec follows the head's run, or the request's arrival
+
+
+def _timed(call: Callable[[T], object], argument: T) -> float:
     started = time.perf_counter()
     call(argument)
     return time.perf_counter() - started

@@ -25,7 +25,8 @@ from offload.graph.cuts import make_cut
 from offload.graph.model_graph import Tensor
 from offload.planners.codings import codings_of, decoding_factor
 from offload.planners.plan import load_planner, make_plan
-from offload.profilers.codec_bench import CodecTimes, stage_ends, time_codecs
+from offload.profilers import codec_bench as codec_bench_profiler
+from offload.profilers.codec_bench import CodecJob, CodecTimes, stage_ends, time_codecs
 from offload.profilers.codec_candidates import TUNED, trained_candidates
 from offload.progress import NullProgress
 from offload.reports.codec_bench import codec_bench_picture
@@ -281,10 +282,10 @@ def test_of_a_family_the_setting_with_the_smallest_payload_gets_a_tuned_tail() -
 @pytest.mark.parametrize("round_", [1, 2])
 def test_an_interrupt_keeps_the_rounds_of_timing_before_it(round_: int) -> None:
     tensor = Tensor(name="x", shape=(1, 4), dtype="float32")
-    jobs = [(make_codec(text, tensor), np.zeros((1, 4), np.float32)) for text in ("fp16", "int8")]
+    codecs = [make_codec(text, tensor) for text in ("fp16", "int8")]
 
     class Interrupting:
-        lossless, max_bytes, text, tensor = True, 16, "it", jobs[0][0].tensor
+        lossless, max_bytes, text, tensor = True, 16, "it", codecs[0].tensor
         calls = 0
 
         def encode(self, array: Any) -> bytes:
@@ -297,14 +298,44 @@ def test_an_interrupt_keeps_the_rounds_of_timing_before_it(round_: int) -> None:
             return np.zeros((1, 4), np.float32)
 
     def timed() -> list[CodecTimes]:
-        between = (Interrupting(), jobs[0][1])
-        return time_codecs([jobs[0], between, jobs[1]], OnnxRuntime(), threads=1, rounds=3, progress=NullProgress())[0]
+        halves: Any = SimpleNamespace(crossing=lambda inputs: inputs)
+        jobs = [
+            CodecJob(codec=codec, halves=halves, one=np.zeros((1, 1, 4), np.float32))
+            for codec in (codecs[0], Interrupting(), codecs[1])
+        ]
+        return time_codecs(jobs, OnnxRuntime(), threads=1, rounds=3, progress=NullProgress())[0]
 
     if round_ == 1:
         with pytest.raises(KeyboardInterrupt):
             timed()
     else:
         assert [len(each.decode_s) for each in timed()] == [2, 1, 1]
+
+
+def test_an_encoder_is_timed_right_after_the_layers_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    class Told:
+        lossless, max_bytes, text = True, 16, "it"
+        tensor = Tensor(name="x", shape=(1, 4), dtype="float32")
+
+        def encode(self, array: Any) -> bytes:
+            assert array.shape == (1, 4)
+            told.append("encode")
+            return b""
+
+        def decode(self, payload: bytes) -> Any:
+            told.append("decode")
+
+    def crossing(inputs: Any) -> Any:
+        told.append("head")
+        return inputs
+
+    monkeypatch.setattr(codec_bench_profiler, "_rest", lambda: told.append("rest"))
+    halves: Any = SimpleNamespace(crossing=crossing)
+    job = CodecJob(codec=Told(), halves=halves, one=np.zeros((1, 1, 4), np.float32))
+    time_codecs([job], OnnxRuntime(), threads=1, rounds=1, progress=NullProgress())
+    assert told == ["head", "encode", "rest", "head", "encode", "decode", "rest", "decode"]
 
 
 @pytest.mark.parametrize(("codecs", "says"), [(("packed",), "--codecs packed"), ((), "--codecs names no family")])
