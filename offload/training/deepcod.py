@@ -19,8 +19,8 @@ _LARGEST_EXACT = 1024
 """Values in a patch up to which its principal components are found exactly."""
 _POWER_STEPS = 15
 """Looks at the encoder's weight, each a step of the power iteration towards its norm."""
-_WEAKEST = 1e-3
-"""Deviation of a component, as a share of the strongest one's, below which it is raised no more."""
+_WEAKEST = 1e-2
+"""Deviation of a component, as a share of the strongest one's, below which it is noise and is not raised."""
 _LEAST = 1e-30
 _SHARPNESS = 2.0
 """Of the soft assignment: its exponent falls by this at the distance between two centres."""
@@ -133,7 +133,8 @@ def _principal(x: Tensor, encoder: Any) -> Tensor:
     else:  # the exact ones would take minutes
         kept = torch.svd_lowrank(centred, q=min(2 * shape[0], *centred.shape), niter=4)[2][:, : shape[0]].T
     deviations = (centred @ kept.T).norm(dim=0)
-    kept = kept / (deviations / deviations.max().clamp_min(_LEAST)).clamp_min(_WEAKEST).sqrt().unsqueeze(1)
+    shares = deviations / deviations.max().clamp_min(_LEAST)
+    kept = kept / torch.where(shares < _WEAKEST, 1.0, shares).sqrt().unsqueeze(1)
     turn = _evening(kept @ mean.double())
     weight = torch.zeros(shape[0], shape[1:].numel(), dtype=torch.float64)
     weight[: len(kept)] = (turn @ kept).cpu()
