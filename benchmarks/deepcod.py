@@ -92,7 +92,7 @@ class Run:
     @property
     def blocks(self) -> Sequence[str]:
         """Cuts of the network for images."""
-        return ("block2", "block4") if self.quick else BLOCKS
+        return (ABLATED,) if self.quick else BLOCKS
 
     @property
     def layers(self) -> Sequence[str]:
@@ -114,7 +114,7 @@ def train(run: Run) -> None:
         for seed in seeds
     ]
     jobs += [
-        _job(SPEECH, places, "deepcod", math.ceil(longer * run.epochs), seed, "--ratio", str(ratio))
+        _job(SPEECH, places, "deepcod", 1 if run.quick else math.ceil(longer * run.epochs), seed, "--ratio", str(ratio))
         for group, ratio, longer in SPEECH_TRAININGS
         for seed in seeds
         if (places := [layer for layer in group if layer in run.layers])
