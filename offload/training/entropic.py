@@ -89,7 +89,7 @@ class Entropic(LearnedCodec):
     def prepare(self, x: Tensor, *, encoder: bool) -> None:
         """The first layer divides by the tensor's spread, the last gives values of about the bits that there are."""
         first, last = self.encoder[0], self.encoder[-1]
-        bits = self.wanted_bits / math.prod(self.symbols_shape)
+        bits = min(math.log2(LEVELS), self.wanted_bits / math.prod(self.symbols_shape))
         spread = min(_MOST_SPREAD, _BIT_SPREAD * 2**bits)
         self.prior.prepare(spread)
         with torch.no_grad():

@@ -194,6 +194,17 @@ def test_the_entropic_codec_begins_near_the_rate_that_it_is_for(ratio: float) ->
     assert network.channels <= 32  # as wide as the layer before, beyond which nothing is gained
 
 
+def test_a_rate_beyond_what_symbols_can_carry_is_taken() -> None:
+    layout = Layout(shape=(1, 256, 16, 16), order=(0, 1, 2, 3), places=(16, 16))
+    network = NETWORKS["entropic"](
+        Shaping(layout=layout, stride=4, ratio=0.99, bounds=None), tiny_training.settings("entropic")
+    ).eval()
+    assert network.wanted_bits / np.prod(network.symbols_shape) > 1024  # 2 to that is no number
+    x = torch.rand(2, 256, 16, 16)
+    network.prepare(x, encoder=True)
+    assert bool(network(x)[0].isfinite().all())
+
+
 def test_the_entropic_second_stage_leaves_encoder_and_prior() -> None:
     network, x = network_for("entropic", "small")
     assert not network.begin_epoch(0, 5)
