@@ -14,14 +14,15 @@ from offload.serving.link_probes import link_probes
 
 _MESSAGE_S = 0.1
 """What a message takes of the link."""
-_LEAST_BYTES = 1000
+_LEAST_BYTES, _MOST_BYTES = 1000, 8 * 2**20
+"""Of a message; a server takes none of any length."""
 _ENDING_S = 30.0
 """What the last message may take."""
 
 
 @contextmanager
 def background_traffic(direct: ServerClient, client: ServerClient, *, rate_bps: float) -> Iterator[None]:
-    """Send message after message, each a tenth of a second of the link, for as long as the block lasts.
+    """Send message after message, each a tenth of a second of the link or 8 MiB, for as long as the block lasts.
 
     Args:
         direct: The server without the link, for what the messages are sent to.
@@ -31,7 +32,7 @@ def background_traffic(direct: ServerClient, client: ServerClient, *, rate_bps: 
     Raises:
         OffloadError: the server takes no such messages, or the traffic ended before the block did.
     """
-    payload = np.zeros(max(_LEAST_BYTES, int(rate_bps / 8 * _MESSAGE_S)), np.uint8)
+    payload = np.zeros(min(max(_LEAST_BYTES, int(rate_bps / 8 * _MESSAGE_S)), _MOST_BYTES), np.uint8)
     ended, failures = threading.Event(), []
 
     with link_probes(direct) as probes:

@@ -182,7 +182,8 @@ def test_background_traffic_shares_the_emulated_link(
 
 
 def test_background_traffic_that_breaks_off_is_told(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def send(self: Probes, *_: Any, **__: Any) -> InferResult:
+    def send(self: Probes, client: Any, direction: Any, payload: Any) -> InferResult:
+        assert payload.nbytes == 8 * 2**20  # of a tenth of a second there would be 1.25 GB
         tried.set()
         raise OffloadError("no more", hint="")
 
@@ -191,7 +192,7 @@ def test_background_traffic_that_breaks_off_is_told(address: str, monkeypatch: p
     with (
         ServerClient(address) as client,
         pytest.raises(OffloadError, match="the background traffic broke off: no more"),
-        background_traffic(client, client, rate_bps=1e6),
+        background_traffic(client, client, rate_bps=1e11),
     ):
         assert tried.wait(10)
 
