@@ -24,7 +24,7 @@ from offload.progress import NullProgress, Progress
 if TYPE_CHECKING:
     from offload.datasets.base import Dataset
     from offload.models.loaded import LoadedOnnxModel
-    from offload.profilers.codec_bench import CodecJob, Examples
+    from offload.profilers.codec_bench import Examples, TimedCodec
     from offload.runtimes.base import Runtime
     from offload.training.places import Place
 
@@ -146,7 +146,7 @@ def bench_codecs(request: CodecBenchRequest, *, workspace: Workspace, progress: 
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
     row: CodecRow
-    job: CodecJob | None = None
+    job: TimedCodec | None = None
     """To time; None where nothing is coded."""
 
 
@@ -251,7 +251,7 @@ def _rows(
     progress: Progress,
 ) -> Iterator[_Measured]:
     from offload.datasets.catalogue import load_dataset
-    from offload.profilers.codec_bench import CodecJob, Halves, measure_row
+    from offload.profilers.codec_bench import Halves, TimedCodec, measure_row
     from offload.profilers.codec_candidates import Tuning, plain_candidates, trained_candidates
 
     trained = [
@@ -283,7 +283,7 @@ def _rows(
         ]
         for candidate in candidates:
             row = measure_row(candidate, halves, crossed, examples, progress)
-            yield _Measured(row=row, job=CodecJob(codec=candidate.codecs[0], halves=halves, one=examples.inputs[:1]))
+            yield _Measured(row=row, job=TimedCodec(codec=candidate.codecs[0], halves=halves, one=examples.inputs[:1]))
     yield _Measured(row=_the_answer(model, examples, intact))
 
 

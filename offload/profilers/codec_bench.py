@@ -162,7 +162,7 @@ class CodecTimes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodecJob:
+class TimedCodec:
     """A codec to time."""
 
     codec: Codec
@@ -177,7 +177,7 @@ class CodecJob:
 
 
 def time_codecs(
-    jobs: Sequence[CodecJob], runtime: Runtime, *, threads: int, rounds: int, progress: Progress
+    jobs: Sequence[TimedCodec], runtime: Runtime, *, threads: int, rounds: int, progress: Progress
 ) -> tuple[list[CodecTimes], tuple[float, ...]]:
     """What encoders and decoders take, in rounds over all of them, and the reference kernel in each round.
 

@@ -26,7 +26,7 @@ from offload.graph.model_graph import Tensor
 from offload.planners.codings import codings_of, decoding_factor
 from offload.planners.plan import load_planner, make_plan
 from offload.profilers import codec_bench as codec_bench_profiler
-from offload.profilers.codec_bench import CodecJob, CodecTimes, stage_ends, time_codecs
+from offload.profilers.codec_bench import CodecTimes, TimedCodec, stage_ends, time_codecs
 from offload.profilers.codec_candidates import TUNED, trained_candidates
 from offload.progress import NullProgress
 from offload.reports.codec_bench import codec_bench_picture
@@ -300,7 +300,7 @@ def test_an_interrupt_keeps_the_rounds_of_timing_before_it(round_: int) -> None:
     def timed() -> list[CodecTimes]:
         halves: Any = SimpleNamespace(crossing=lambda inputs: inputs)
         jobs = [
-            CodecJob(codec=codec, halves=halves, one=np.zeros((1, 1, 4), np.float32))
+            TimedCodec(codec=codec, halves=halves, one=np.zeros((1, 1, 4), np.float32))
             for codec in (codecs[0], Interrupting(), codecs[1])
         ]
         return time_codecs(jobs, OnnxRuntime(), threads=1, rounds=3, progress=NullProgress())[0]
@@ -333,7 +333,7 @@ def test_an_encoder_is_timed_right_after_the_layers_before_it(monkeypatch: pytes
 
     monkeypatch.setattr(codec_bench_profiler, "_rest", lambda: told.append("rest"))
     halves: Any = SimpleNamespace(crossing=crossing)
-    job = CodecJob(codec=Told(), halves=halves, one=np.zeros((1, 1, 4), np.float32))
+    job = TimedCodec(codec=Told(), halves=halves, one=np.zeros((1, 1, 4), np.float32))
     time_codecs([job], OnnxRuntime(), threads=1, rounds=1, progress=NullProgress())
     assert told == ["head", "encode", "rest", "head", "encode", "decode", "rest", "decode"]
 
