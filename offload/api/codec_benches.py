@@ -76,6 +76,8 @@ def bench_codecs(request: CodecBenchRequest, *, workspace: Workspace, progress: 
         OffloadError: the model or the data cannot be used, or a cut is none at which one tensor crosses.
         KeyboardInterrupt: interrupted before the first method was measured.
     """
+    from threadpoolctl import threadpool_limits
+
     from offload.codecs.catalogue import BUILDERS
     from offload.datasets.catalogue import load_dataset
     from offload.models.loaded import LoadedOnnxModel
@@ -118,7 +120,8 @@ def bench_codecs(request: CodecBenchRequest, *, workspace: Workspace, progress: 
         progress.finish()
     jobs = [each.job for each in measured if each.job is not None]
     rounds = _QUICK_ROUNDS if request.quick or stopped == "interrupted" else _ROUNDS
-    times, reference_s = time_codecs(jobs, runtime, threads=threads, rounds=rounds, progress=progress)
+    with threadpool_limits(threads, user_api="blas"):  # some codecs multiply in NumPy
+        times, reference_s = time_codecs(jobs, runtime, threads=threads, rounds=rounds, progress=progress)
     if any(len(each.decode_s) < rounds for each in times):
         stopped = "interrupted"
     spent = iter(times)

@@ -5,7 +5,7 @@ cosine transform F of the whole channel, and a random choice of rows R (a struct
 and Tran, 2012), which fits any basis and needs no stored matrix. Both sides draw D and R from the same seed. With an
 orthonormal basis B the server minimises |y - R F D B c|^2 / 2 + t |w c|_1 by iterative soft thresholding, accelerated
 (Beck and Teboulle, 2009), all channels at once; w grows with the frequency, as signals have less in high ones. R F D B
-has orthonormal rows: the step is 1.
+has orthonormal rows: the step is 1. Where it is small, the server multiplies with the matrix itself, else it transforms.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 Basis = Literal["dct", "wavelet"]
 _WAVELET = "db2"
 _MOST_SCALES = 3
+_MOST_MULTIPLIED = 2**17
+"""Elements of a matrix up to which multiplying with it is faster than transforming, mostly many times."""
 _FIRST_THRESHOLD, _LAST_THRESHOLD = 0.3, 0.01
 """Of the largest coefficient of each channel; falls from one to the other in the first two thirds of the iterations."""
 
@@ -82,23 +84,39 @@ class CompressedSensing(HeadedCodec):
     def decode_body(self, body: bytes) -> Array:
         """The sparsest signals that were found."""
         measured = dequantise(body, self._crossing, self._bits)[0].T
-        signs, rows = self._drawn
-        shape = (self._signals, *self._padded)
-
-        def measure(coefficients: Floats) -> Floats:
-            signals = _synthesised(coefficients, self._basis, self._scales)
-            return _cosine(signals.reshape(self._signals, -1) * signs)[:, rows]
-
-        def explain(residual: Floats) -> Floats:
-            spectrum = np.zeros((self._signals, math.prod(self._padded)), np.float32)
-            spectrum[:, rows] = residual
-            return _analysed((_inverse_cosine(spectrum) * signs).reshape(shape), self._basis, self._scales)
-
-        signals = _synthesised(
-            _sparsest(measure, explain, measured, self._weights(), self._iterations), self._basis, self._scales
-        )
+        multiplied = self._measurements * math.prod(self._padded) <= _MOST_MULTIPLIED
+        measure, explain = (self._times, self._transposed_times) if multiplied else (self._measure, self._explain)
+        coefficients = _sparsest(measure, explain, measured, self._weights(), self._iterations)
+        signals = _synthesised(coefficients, self._basis, self._scales)
         cropped = signals[(slice(None), *(slice(side) for side in self._sides))]
         return _from_signals(cropped, self.tensor.shape).astype(np.float32)
+
+    def _measure(self, coefficients: Floats) -> Floats:
+        """R F D B of coefficients, (signals, *sides); one row of measurements for each signal."""
+        signs, rows = self._drawn
+        signals = _synthesised(coefficients, self._basis, self._scales)
+        return _cosine(signals.reshape(len(signals), -1) * signs)[:, rows]
+
+    def _explain(self, measured: Floats) -> Floats:
+        """Its transpose, of one row of measurements for each signal."""
+        signs, rows = self._drawn
+        spectrum = np.zeros((len(measured), math.prod(self._padded)), np.float32)
+        spectrum[:, rows] = measured
+        signals = (_inverse_cosine(spectrum) * signs).reshape(-1, *self._padded)
+        return _analysed(signals, self._basis, self._scales)
+
+    def _times(self, coefficients: Floats) -> Floats:
+        """As `_measure`, by the matrix."""
+        return coefficients.reshape(len(coefficients), -1) @ self._matrix.T
+
+    def _transposed_times(self, measured: Floats) -> Floats:
+        """As `_explain`, by the matrix."""
+        return (measured @ self._matrix).reshape(-1, *self._padded)
+
+    @cached_property
+    def _matrix(self) -> Floats:
+        """R F D B, (measurements, values of a channel): a row is what one measurement alone explains."""
+        return self._explain(np.eye(self._measurements, dtype=np.float32)).reshape(self._measurements, -1)
 
     def _weights(self) -> Floats:
         """What a coefficient costs: as much as its frequency is high, 1 on average."""

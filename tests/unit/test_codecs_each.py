@@ -244,6 +244,17 @@ def test_the_bases_are_those_of_scipy_and_pywavelets() -> None:
 
 @pytest.mark.parametrize("basis", ["dct", "wavelet"])
 @pytest.mark.parametrize("shape", [(1, 4, 32, 32), (1, 128, 3)])
+def test_the_matrix_does_what_the_transforms_do(basis: compressed_sensing.Basis, shape: tuple[int, ...]) -> None:
+    codec = _codec(f"cs-{basis}:ratio=0.3", *shape)
+    assert isinstance(codec, compressed_sensing.CompressedSensing)
+    coefficients = _normal(5, *codec._padded)
+    measured = codec._measure(coefficients)
+    np.testing.assert_allclose(codec._times(coefficients), measured, atol=1e-4)
+    np.testing.assert_allclose(codec._transposed_times(measured), codec._explain(measured), atol=1e-4)
+
+
+@pytest.mark.parametrize("basis", ["dct", "wavelet"])
+@pytest.mark.parametrize("shape", [(1, 4, 32, 32), (1, 128, 3)])
 def test_sparse_signals_are_found_again(basis: compressed_sensing.Basis, shape: tuple[int, ...]) -> None:
     random = np.random.default_rng(0)
     signal_shape = (4, 32, 32) if len(shape) == 4 else (3, 128)
