@@ -5,7 +5,7 @@ cosine transform F of the whole channel, and a random choice of rows R (a struct
 and Tran, 2012), which fits any basis and needs no stored matrix. Both sides draw D and R from the same seed. With an
 orthonormal basis B the server minimises |y - R F D B c|^2 / 2 + t |w c|_1 by iterative soft thresholding, accelerated
 (Beck and Teboulle, 2009), all channels at once; w grows with the frequency, as signals have less in high ones. R F D B
-has orthonormal rows: the step is 1. Where it is small, the server multiplies with the matrix itself, else it transforms.
+has orthonormal rows: the step is 1. Where the matrix is small the server multiplies with it, else it transforms.
 """
 
 from __future__ import annotations
