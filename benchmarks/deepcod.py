@@ -195,7 +195,7 @@ def table(found: CodecBench) -> str:
 def latencies(run: Run, found: CodecBench) -> None:
     """Methods over links, predicted and measured, alone and beside another flow."""
     profile = api.profile(
-        api.ProfileRequest(model=IMAGES[0], threads=1, max_time_s=10.0 if run.quick else 30.0), workspace=run.workspace
+        api.ProfileRequest(model=IMAGES[0], threads=1, max_time_s=10.0 if run.quick else 20.0), workspace=run.workspace
     )
     for competing in (False,) if run.quick else (False, True):
         print(f"\n### {'Beside background traffic' if competing else 'Alone on the link'}\n")
@@ -300,7 +300,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         run = Run(
             folder=folder, quick=asked.quick, seeds=asked.seeds, epochs=asked.epochs or (1 if asked.quick else 2),
-            requests=8 if asked.quick else 20, examples=200 if asked.quick else 1000,
+            requests=8 if asked.quick else 15, examples=200 if asked.quick else 1000,
         )  # fmt: skip
         train(run)
         spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime

@@ -34,7 +34,7 @@ _OF_SYMBOLS = ("packed", "range")
 _CUTS = 6
 _ROUNDS, _QUICK_ROUNDS = 15, 5
 _EXAMPLES, _QUICK_EXAMPLES = 1000, 200
-_TUNE_ON, _QUICK_TUNE_ON = 2000, 600
+_TUNE_ON, _QUICK_TUNE_ON = 4000, 600
 _TUNE_STEPS, _QUICK_TUNE_STEPS = 750, 100
 """Of tails; where learned codecs are at a cut, tails there are trained for as many as these, unless it is quick."""
 _QUICK_EPOCHS = 1

@@ -31,7 +31,8 @@ _WORDS = {
 BATCH = 32
 """Examples of a step."""
 TUNED = ("jpeg", "webp", "interpolate", "cs-dct", "lossy")
-"""Families whose tail is trained, too: of each the setting with the smallest payload."""
+"""Families whose tail is trained, too: of each the setting with the smallest payload; clipping not at images, where
+JPEG stands for it in DeepCOD's paper, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +122,8 @@ def plain_candidates(
     pixels = data.pixels if place.tensor.name in model.graph.inputs else None
     texts = [text for text in default_texts(place.tensor, pixels=pixels) if text != "raw"]
     tuned = {family: text for text in reversed(texts) if (family := family_of(text)) in TUNED}
+    if "jpeg" in tuned:
+        del tuned["lossy"]
     for text in texts:
         if families is not None and family_of(text) not in families:
             continue

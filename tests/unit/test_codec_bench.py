@@ -27,7 +27,7 @@ from offload.planners.codings import codings_of, decoding_factor
 from offload.planners.plan import load_planner, make_plan
 from offload.profilers import codec_bench as codec_bench_profiler
 from offload.profilers.codec_bench import CodecTimes, TimedCodec, stage_ends, time_codecs
-from offload.profilers.codec_candidates import TUNED, trained_candidates
+from offload.profilers.codec_candidates import TUNED, Tuning, plain_candidates, trained_candidates
 from offload.progress import NullProgress
 from offload.reports.codec_bench import codec_bench_picture
 from offload.reports.render import render
@@ -277,6 +277,22 @@ def test_of_a_family_the_setting_with_the_smallest_payload_gets_a_tuned_tail() -
         sizes = [len(make_codec(text, tensor).encode(image)) for text in texts if text.startswith(family + ":")]
         assert len(sizes) > 1
         assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "families"),
+    [((1, 3, 16, 16), {"jpeg", "webp", "interpolate", "cs-dct"}), ((1, 8, 16, 16), {"lossy", "interpolate", "cs-dct"})],
+)
+def test_baselines_have_tails_of_their_own(shape: tuple[int, ...], families: set[str]) -> None:
+    tensor = Tensor(name="x", shape=shape, dtype="float32")
+    image = shape[1] == 3
+    place = Place(cut=make_cut(synthetic.chain(), ()), tensor=tensor, layer="input")
+    model: Any = SimpleNamespace(graph=SimpleNamespace(inputs=["x"] if image else ["image"]))
+    data: Any = SimpleNamespace(pixels=PixelScale() if image else None)
+    tuning = Tuning(data=data, examples=1, steps=1)
+    found = [each for each in plain_candidates(model, place, data, tuning=tuning) if each.tune is not None]
+    assert len(found) == len(families)
+    assert {each.codecs[0].text.partition(":")[0] for each in found} == families
 
 
 @pytest.mark.parametrize("round_", [1, 2])
