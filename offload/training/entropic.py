@@ -99,13 +99,18 @@ class Entropic(LearnedCodec):
             self.decoder.rescaling.prepare(x)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Rounded for the decoder, with noise of the same size for the rate (Ballé et al., 2017)."""
+        """Rounded for the decoder; the rate is that of what is rounded, its gradient with noise of the same size.
+
+        (Ballé et al., 2017, take the noise for both: it costs more bits where values vary little.)
+        """
         values = self._values(x)
-        made = self.decoder(straight_through(values, torch.round(values)))
+        rounded = torch.round(values)
+        made = self.decoder(straight_through(values, rounded))
         if not self.first_stage:
             return made, values.new_zeros(())
         noisy = values + torch.rand_like(values) - 0.5
-        over = functional.relu(self.prior(noisy).sum() / len(x) / self.wanted_bits - 1)
+        bits = straight_through(self.prior(noisy).sum(), self.prior(rounded).sum()) / len(x)
+        over = functional.relu(bits / self.wanted_bits - 1)
         # The prior learns at any rate, the encoder is held to the one that was asked for.
         fit = self.prior(noisy.detach()).mean()
         return made, _RATE_WEIGHT * over + fit - fit.detach()
