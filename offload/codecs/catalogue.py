@@ -87,7 +87,7 @@ def _compressed_sensing(basis: Literal["dct", "wavelet"]) -> Builder:
         from offload.codecs.compressed_sensing import CompressedSensing
 
         ratio = text.number("ratio", None, 0.001, 1)
-        bits, iterations = text.integer("bits", 8, 1, 8), text.integer("iterations", 60, 1, 500)
+        bits, iterations = text.integer("bits", 8, 1, 8), text.integer("iterations", 40, 1, 500)
         return CompressedSensing(basis, text.text, tensor, ratio, bits, iterations)
 
     return build
