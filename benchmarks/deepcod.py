@@ -55,8 +55,8 @@ SLOW_FAMILIES = ("cs-dct", "cs-wavelet", "jpeg", "webp", "avif")
 """About half of the work of an image's tables."""
 SPEECH_FAMILIES = ("deepcod", "zstd", "fp16", "int8", "int4", "lossy", "interpolate", "cs-dct", "cs-wavelet")
 SPEECH_TRAININGS = (
-    (("layer1", "layer2", "layer3"), 0.04, 0.5),
-    (("layer4", "layer5"), 0.04, 0.5),
+    (("layer1", "layer2", "layer3"), 0.04, 1),
+    (("layer4", "layer5"), 0.04, 1),
     (("input",), 0.08, 2),
 )
 """Cuts that are trained together, the ratio and how many times the images' epochs: what holds the token error rate. The
