@@ -50,8 +50,11 @@ from offload.units import format_duration
 IMAGES, SPEECH = ("digits_resnet", "digits-in-clutter"), ("digits_deepspeech", "spoken-digits")
 BLOCKS = ("input", "block1", "block2", "block3", "block4")
 LAYERS = ("input", "layer1", "layer2", "layer3", "layer4", "layer5")
-IMAGE_FAMILIES = ("deepcod", "entropic", "autoencoder", "zstd", "fp16", "int8", "int4", "lossy", "interpolate", "uint8")
-SLOW_FAMILIES = ("cs-dct", "cs-wavelet", "jpeg", "webp", "avif")
+IMAGE_FAMILIES = (
+    *("deepcod", "entropic", "autoencoder", "zstd", "fp16", "int8", "int4", "lossy", "interpolate"),
+    *("uint8", "jpeg", "webp"),
+)
+SLOW_FAMILIES = ("cs-dct", "cs-wavelet", "avif")
 """About half of the work of an image's tables."""
 SPEECH_FAMILIES = ("deepcod", "zstd", "fp16", "int8", "int4", "lossy", "interpolate", "cs-dct", "cs-wavelet")
 SPEECH_TRAININGS = (
