@@ -176,6 +176,7 @@ def bench(run: Run, plot: Path | None) -> list[CodecBench]:
     more = tuple(row for row in slow.rows if (row.tensor.name, row.method, row.tail) not in known)
     images = images.model_copy(update={"rows": (*images.rows, *more)})
     if plot is not None:
+        plot.mkdir(parents=True, exist_ok=True)
         for found in (images, speech):
             write_picture(codec_bench_picture(found), plot / f"{found.model.name}.png")
     return [images, speech]
