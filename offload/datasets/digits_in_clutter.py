@@ -1,9 +1,8 @@
 """`digits-in-clutter`: a handwritten digit on clutter, 64x64 pixels in colour; the answer is the digit.
 
 Composed on demand from what scikit-learn ships: 8x8 glyphs of the UCI optical digits (`load_digits`), and its two
-sample photographs. Glyphs and regions of the photographs are divided among the splits before anything is composed, so
-that no test image holds a glyph, or a piece of a photograph, that a training image held. An image depends on its split
-and index only, in integers throughout: the same bits on every machine.
+sample photographs, divided among the splits before anything is composed. An image depends on its split and index only,
+in integers throughout: the same bits on every machine.
 """
 
 from __future__ import annotations
@@ -16,19 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload.datasets.base import PixelScale, Split, Task
-from offload.datasets.draws import Keys, between, draws, permuted
+from offload.datasets.digit_sources import SIDE, glyphs, photographs
+from offload.datasets.draws import Keys, between, draws
 from offload.datasets.examples import Images, check_image_input, check_task
 from offload.graph.model_graph import Tensor
 
 Pixels = NDArray[np.uint8]
 
 NAME = "digits-in-clutter"
-SIDE = 64
 CLASSES = 10
 SIZES: dict[Split, int] = {"train": 12_000, "validation": 1_000, "test": 2_000}
-_GLYPHS: dict[Split, slice] = {"train": slice(0, 1200), "validation": slice(1200, 1440), "test": slice(1440, None)}
-_COLUMNS: dict[Split, slice] = {"train": slice(0, 384), "validation": slice(384, 480), "test": slice(480, 640)}
-"""Of both photographs, which are 427 by 640."""
 _KEYS: dict[Split, int] = {"train": 1, "validation": 2, "test": 3}
 _DISTRACTORS = 5
 _FIRST_LAYER, _PER_LAYER = 16, 8
@@ -103,31 +99,16 @@ class _Composed:
 
 @cache
 def _sources(split: Split) -> _Sources:
-    from sklearn.datasets import load_digits, load_sample_images
-
-    data = load_digits()
-    kept = permuted(len(data.target), key=0)[_GLYPHS[split]]
-    glyphs = _enlarged(data.images[kept].astype(np.int32))
-    quarters = [glyphs[:, y : y + 32, x : x + 32] for y in (0, 32) for x in (0, 32)]
+    whole, digits = glyphs(split)
+    quarters = [whole[:, y : y + 32, x : x + 32] for y in (0, 32) for x in (0, 32)]
     bar = np.zeros((1, 32, 32), np.uint8)
     bar[:, 13:19] = 255
-    photographs = np.stack([np.asarray(image) for image in load_sample_images().images])
     return _Sources(
-        glyphs=_bordered(glyphs),
-        digits=data.target[kept].astype(np.int64),
+        glyphs=_bordered(whole),
+        digits=digits,
         fragments=_bordered(np.concatenate([*quarters, bar])),
-        photographs=np.ascontiguousarray(photographs[:, :, _COLUMNS[split]]),
+        photographs=photographs(split),
     )
-
-
-def _enlarged(glyphs: NDArray[np.int32]) -> Pixels:
-    """Bilinear, 8 samples a pixel, made steeper so that strokes have edges; values 0 to 16 become 0 to 255."""
-    padded = np.pad(glyphs, ((0, 0), (1, 1), (1, 1)))
-    at = 2 * np.arange(SIDE) + 1 + 8  # in sixteenths of a pixel, from the centre of the first of the padded pixels
-    low, part = at // 16, at % 16
-    rows = padded[:, low] * (16 - part)[:, None] + padded[:, low + 1] * part[:, None]
-    both = rows[:, :, low] * (16 - part) + rows[:, :, low + 1] * part
-    return np.clip((both - 16 * 256 // 4) * 255 // (16 * 256 // 2), 0, 255).astype(np.uint8)
 
 
 def _bordered(maps: Pixels) -> Pixels:
