@@ -22,6 +22,8 @@ from offload.api.profiles import ProfileRequest, profile
 from offload.api.reproductions import ReproduceRequest, reproduce
 from offload.api.simulations import SimulateRequest, simulate
 from offload.api.verifications import VerifyRequest, verify
+from offload.api.video_profiles import VideoProfileRequest, profile_video
+from offload.api.videos import MakeVideoOutlook, MakeVideoRequest, make_video, make_video_outlook
 
 __all__ = [
     "CalibrateRequest",
@@ -32,11 +34,14 @@ __all__ = [
     "FitRequest",
     "ImportRequest",
     "LinkRequest",
+    "MakeVideoOutlook",
+    "MakeVideoRequest",
     "PlanRequest",
     "ProfileRequest",
     "ReproduceRequest",
     "SimulateRequest",
     "VerifyRequest",
+    "VideoProfileRequest",
     "bench_codecs",
     "calibrate",
     "fit",
@@ -44,8 +49,11 @@ __all__ = [
     "import_trace",
     "link",
     "list_codecs",
+    "make_video",
+    "make_video_outlook",
     "plan",
     "profile",
+    "profile_video",
     "reproduce",
     "show_codec",
     "simulate",

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from offload.training.places import Place
 
 LEARNED: tuple[LearnedKind, ...] = get_args(LearnedKind)
-_OF_SYMBOLS = ("packed", "range")
-"""Parts of learned codecs; they take no tensor of a model's own."""
+_NOT_BENCHED = ("packed", "range", "crop")
+"""Parts of learned codecs, and what takes images of any size: none takes a tensor of a model's own."""
 _CUTS = 6
 _ROUNDS, _QUICK_ROUNDS = 15, 5
 _EXAMPLES, _QUICK_EXAMPLES = 1000, 200
@@ -89,7 +89,7 @@ def bench_codecs(request: CodecBenchRequest, *, workspace: Workspace, progress: 
         raise UsageError("--bw and --link exclude each other", hint="a measured link has its own rate: leave one out")
     if request.codecs == ():
         raise UsageError("--codecs names no family", hint="name some, as deepcod,webp, or leave it out for all")
-    families = (*LEARNED, *(name for name in BUILDERS if name not in _OF_SYMBOLS))
+    families = (*LEARNED, *(name for name in BUILDERS if name not in _NOT_BENCHED))
     for family in request.codecs or ():
         if family not in families:
             raise UsageError(f"--codecs {family}: there is no such family", hint=", ".join(families))

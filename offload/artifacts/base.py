@@ -158,6 +158,7 @@ _MADE_BY = {
     "reproduction": "offload reproduce neurosurgeon",
     "codec": "offload codec train MODEL --at LAYER",
     "codec-bench": "offload codec bench MODEL --data DATA",
+    "video-profile": "offload profile CLIP --detector DETECTOR",
 }
 
 

@@ -26,6 +26,7 @@ from offload.cli.serve import serve
 from offload.cli.simulate import simulate
 from offload.cli.terminal import Terminal
 from offload.cli.verify import verify
+from offload.cli.video import video_group
 from offload.version import __version__
 
 GLOBAL_FLAGS = ("-q", "--quiet", "-v", "--verbose", "--no-color")
@@ -41,6 +42,7 @@ for verb in (profile, link, plan, serve, verify, simulate, models, devices, cali
     app.command(epilog=_EPILOG)(verb)
 app.command("import", epilog=_EPILOG)(import_)
 app.add_typer(codec_group(_EPILOG), name="codec")
+app.add_typer(video_group(_EPILOG), name="video")
 
 
 def _show_version(asked: bool) -> None:

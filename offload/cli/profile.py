@@ -26,6 +26,7 @@ from offload.cli.options import (
     chosen_format,
     existing_file,
 )
+from offload.cli.profile_clip import given, profile_clip
 from offload.cli.terminal import Terminal
 from offload.errors import UsageError
 from offload.units import format_duration, parse_duration, parse_fraction, parse_power
@@ -72,7 +73,8 @@ def profile(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A built-in name (offload models), FILE.onnx, package.module:callable, torchvision:NAME or timm:NAME.",
+            help="A built-in name (offload models), FILE.onnx, package.module:callable, torchvision:NAME or timm:NAME; "
+            "with --detector a video, or a folder of frames.",
         ),
     ],
     device: Annotated[str, typer.Option(metavar="NAME", help="What runs the model: cpu, cuda or cuda:1.")] = "cpu",
@@ -107,6 +109,17 @@ def profile(
     predictor: Annotated[
         PredictorChoice, typer.Option(help="What tells times in a costs file: the best form, or the paper's.")
     ] = PredictorChoice.FITTED,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            metavar="D", help="Profile a clip with this detector: FILE.onnx, FILE.json beside it (docs/detectors.md)."
+        ),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A clip's ground truth; CLIP.truth.json if it is there.")
+    ] = None,
+    servers: Annotated[int, typer.Option(metavar="N", help="Servers that a clip is divided among, at most.")] = 4,
+    frames: Annotated[int, typer.Option(metavar="N", help="Frames of a clip, from its beginning, at most.")] = 45,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
     all_layers: AllLayersOption = False,
@@ -121,6 +134,17 @@ def profile(
     from offload.artifacts.workspace import Workspace
 
     terminal: Terminal = context.obj
+    workspace = Workspace()
+    delivery = Delivery(
+        terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
+    )
+    if detector is not None:
+        profile_clip(
+            context, delivery, clip=model, detector=detector, truth=truth, servers=servers, frames=frames,
+            threads=threads, dry_run=dry_run,
+        )  # fmt: skip
+        return
+    _refuse_those_of_clips(context)
     request = api.ProfileRequest(
         model=model,
         inputs=parse_inputs(inputs),
@@ -145,10 +169,6 @@ def profile(
     )
     if not request.max_time_s:
         raise UsageError("--max-time 0 leaves no time to measure", hint="write it like --max-time 60s")
-    workspace = Workspace()
-    delivery = Delivery(
-        terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
-    )
     if dry_run:
         terminal.result(_intention(request, output or workspace.root))
         return
@@ -161,6 +181,12 @@ def profile(
     else:
         named = f" --profile {path}" if path and output else ""
     terminal.note(f"next: offload plan{named} --bw 450mbps")
+
+
+def _refuse_those_of_clips(context: typer.Context) -> None:
+    for name in ("truth", "servers", "frames"):
+        if given(context, name):
+            raise UsageError(f"--{name} is about clips", hint="add --detector FILE.onnx")
 
 
 def _intention(request: api.ProfileRequest, destination: Path) -> str:

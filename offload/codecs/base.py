@@ -28,7 +28,7 @@ FORMAT_VERSION = 1
 """First byte of each payload."""
 NUMBERS = {
     "packed": 2, "range": 3, "zstd": 4, "fp16": 5, "int8": 6, "int4": 7, "uint8": 8, "jpeg": 9, "webp": 10, "avif": 11,
-    "interpolate": 12, "cs-dct": 13, "cs-wavelet": 14, "lossy": 15,
+    "interpolate": 12, "cs-dct": 13, "cs-wavelet": 14, "lossy": 15, "crop": 16,
 }  # fmt: skip
 """Second byte of each payload, by the codec's name; a number is never given to another codec."""
 

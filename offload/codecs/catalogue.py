@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from offload.codecs.base import Codec, HeadedCodec
 from offload.codecs.raw import Raw
@@ -11,11 +11,12 @@ from offload.codecs.text import CodecText, parse
 from offload.errors import OffloadError
 
 if TYPE_CHECKING:
+    from offload.codecs.crop import Crop
     from offload.datasets.base import PixelScale
     from offload.graph.model_graph import Tensor
 
 Tables = Sequence[Sequence[int]]
-Builder = Callable[[CodecText, "Tensor", Tables], HeadedCodec | Raw]
+Builder = Callable[[CodecText, "Tensor", Tables], "HeadedCodec | Raw | Crop"]
 
 
 def _raw(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | Raw:
@@ -76,6 +77,19 @@ def _image(image_format: Literal["jpeg", "webp", "avif"]) -> Builder:
     return build
 
 
+def _crop(text: CodecText, tensor: Tensor, tables: Tables) -> Crop:
+    from offload.codecs.crop import MOST_PIXELS, Crop
+
+    return Crop(
+        text.text,
+        tensor,
+        quality=text.integer("quality", None, 1, 100),
+        multiple=text.integer("multiple", 1, 1, 1024),
+        most=text.integer("most", MOST_PIXELS, 1, MOST_PIXELS),
+        scale=_pixel_scale(text),
+    )
+
+
 def _interpolate(text: CodecText, tensor: Tensor, tables: Tables) -> HeadedCodec | Raw:
     from offload.codecs.interpolate import Interpolate
 
@@ -113,6 +127,7 @@ BUILDERS: Mapping[str, Builder] = {
     "jpeg": _image("jpeg"),
     "webp": _image("webp"),
     "avif": _image("avif"),
+    "crop": _crop,
     "packed": _packed,
     "range": _range,
 }
@@ -143,7 +158,7 @@ def make_codec(text: str, tensor: Tensor, *, tables: Tables = ()) -> Codec:
     if parts.zstd:
         from offload.codecs.zstd import Zstd
 
-        return Zstd(text, codec)
+        return Zstd(text, cast("HeadedCodec | Raw", codec))  # others were refused above
     return codec
 
 

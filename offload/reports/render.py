@@ -17,6 +17,7 @@ from offload.artifacts.profile import Profile
 from offload.artifacts.reproduction import Reproduction
 from offload.artifacts.simulation import Simulation
 from offload.artifacts.verification import Verification
+from offload.artifacts.video_profile import VideoProfile
 from offload.reports.codec_bench import codec_bench_report
 from offload.reports.costs import costs_report
 from offload.reports.document import Report, Section, human
@@ -28,6 +29,7 @@ from offload.reports.reproduction import reproduction_report
 from offload.reports.simulation import simulation_report
 from offload.reports.trained_codecs import trained_codec_report
 from offload.reports.verification import verification_report
+from offload.reports.video_profile import video_profile_report
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,6 +86,8 @@ def report_on(artifact: Artifact, *, all_layers: bool = False) -> Report:
             return reproduction_report(artifact)
         case TrainedCodec():
             return trained_codec_report(artifact)
+        case VideoProfile():
+            return video_profile_report(artifact)
     raise TypeError(f"there is no report on a {artifact.kind}")
 
 

@@ -90,8 +90,6 @@ def _codec(fields: object, spec: TensorSpec, problem: str) -> Codec:
         raise invalid(f"{problem}has the shape {str(shape)[:LONGEST_TEXT]}, the model takes {list(spec.shape)}")
     if not isinstance(dtype, str) or dtype != NUMPY_OF_DATATYPE.get(spec.datatype):
         raise invalid(f"{problem}has the dtype {str(dtype)[:LONGEST_TEXT]}, the model takes {spec.datatype}")
-    if any(size < 1 for size in spec.shape):
-        raise invalid(f"{problem}has a shape that is not fixed: {list(spec.shape)}")
     if not isinstance(tables, list) or any(not isinstance(table, list) for table in tables):
         raise invalid(f"{problem}has tables that are not lists of numbers")
     if any(type(number) is not int for table in tables for number in table):

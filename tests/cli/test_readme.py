@@ -17,7 +17,7 @@ from offload.cli.main import app
 from tests.cli.conftest import ROOT, Run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-HELP_BLOCKS = re.findall(r"```text\n\$ offload ([\w ]+) --help\n(.*?)```", README, flags=re.DOTALL)
+HELP_BLOCKS = re.findall(r"```text\n\$ offload ([\w -]+) --help\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [
     line.removeprefix("$ ")
     for block in re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)

@@ -130,7 +130,7 @@ def _decoded_or_refused(codec: Codec, payload: bytes) -> bool:
 
 def test_every_codec_is_here() -> None:
     names = {text.partition(":")[0].partition("+")[0] for text in TAKEN}
-    assert names == set(BUILDERS)
+    assert names == set(BUILDERS) - {"crop"}  # of no fixed shape: tests/e2e/test_server_crops.py
     assert set(LEARNED) == set(NETWORKS)
 
 
@@ -451,6 +451,6 @@ def test_a_bench_tries_only_what_can_be_made(kind: str) -> None:
         codec.decode(codec.encode(ARRAYS[kind]))
     tried = {text.partition(":")[0].partition("+")[0] for text in texts}
     if kind == "image":
-        assert tried == set(BUILDERS) - {"packed", "range"}
+        assert tried == set(BUILDERS) - {"packed", "range", "crop"}
     if kind == "tokens":
         assert tried == {"raw", "zstd"}

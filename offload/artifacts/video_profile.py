@@ -1,0 +1,210 @@
+"""The video profile: what a detector costs and finds on a clip when regions of its frames are looked at, not all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from offload.artifacts.base import Amount, Artifact, Count, NotNegative, Positive, Seconds
+from offload.artifacts.profile import RuntimeIdentity
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Rule = Literal["elf", "published", "equal"]
+"""How frames are divided among servers; one server and `equal` is the frame as it is."""
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClipRecord(BaseModel):
+    """The clip that was profiled.
+
+    Attributes:
+        name: Of the file.
+        sha256: Of the decoded frames that were used.
+        width: Pixels.
+        height: Pixels.
+        fps: Frames a second.
+        frames: How many were used.
+        truth: Whether accuracies are against ground truth; else against what the whole frame shows.
+    """
+
+    model_config = _FROZEN
+
+    name: str
+    sha256: str
+    width: Count
+    height: Count
+    fps: Positive
+    frames: Count
+    truth: bool
+
+
+class DetectorRecord(BaseModel):
+    """The detector that every server runs.
+
+    Attributes:
+        name: As the user called it.
+        sha256: Of its graph.
+        classes: Names.
+        multiple: Sides of what it looks at are multiples of this many pixels.
+    """
+
+    model_config = _FROZEN
+
+    name: str
+    sha256: str
+    classes: tuple[str, ...]
+    multiple: Count
+
+
+class CropRecord(BaseModel):
+    """Runs of the detector on crops of one size.
+
+    Attributes:
+        width: Pixels.
+        height: Pixels.
+        samples_s: Each run.
+    """
+
+    model_config = _FROZEN
+
+    width: Count
+    height: Count
+    samples_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+
+    @property
+    def pixels(self) -> int:
+        """Area."""
+        return self.width * self.height
+
+
+class ReplayRecord(BaseModel):
+    """The loop over the clip with one setting, every crop run alone on one machine.
+
+    Attributes:
+        rule: How frames are divided.
+        expansion: Share of a box's sides by which it grows on each side.
+        interval: Frames from one small frame to the next; 0 for none.
+        ratio: Of the small frame's sides to the frame's.
+        predictor: Of regions.
+        servers: How many, of equal speed.
+        quality: Of JPEG.
+        ap50: Average precision at an intersection over union of 0.5.
+        ap: Mean of those from 0.5 to 0.95.
+        ap50_whole: As `ap50`, against what the whole frame shows.
+        duplicates: Boxes a frame that show what another one shows.
+        missed: Share of objects in frames that no box finds.
+        new_object_delay_frames: Frames until an object is first found, the mean of those that are; None without truth.
+        never_found: Share of objects that no frame's answer shows; None without truth.
+        sent_pixels: In each frame, small frame included.
+        sent_bytes: Likewise, as JPEG.
+        slowest_pixels: Of the largest region in each frame.
+        plan_s: What predicting and partitioning took in each frame.
+        encode_s: What JPEG took.
+        merge_s: What merging and indexing took.
+    """
+
+    model_config = _FROZEN
+
+    rule: Rule
+    expansion: NotNegative
+    interval: Amount
+    ratio: Share
+    predictor: str
+    servers: Count
+    quality: Annotated[int, Field(ge=1, le=100)]
+    ap50: Share
+    ap: Share
+    ap50_whole: Share
+    duplicates: NotNegative
+    missed: Share
+    new_object_delay_frames: NotNegative | None
+    never_found: Share | None
+    sent_pixels: tuple[Amount, ...]
+    sent_bytes: tuple[Amount, ...]
+    slowest_pixels: tuple[Amount, ...]
+    plan_s: tuple[Seconds, ...]
+    encode_s: tuple[Seconds, ...]
+    merge_s: tuple[Seconds, ...]
+
+    @property
+    def setting(self) -> tuple[object, ...]:
+        """What distinguishes it from others of a profile."""
+        return (self.rule, self.expansion, self.interval, self.ratio, self.predictor, self.servers, self.quality)
+
+    @property
+    def bytes_a_frame(self) -> float:
+        """Mean."""
+        return sum(self.sent_bytes) / max(1, len(self.sent_bytes))
+
+    def pixel_share(self, clip: ClipRecord) -> float:
+        """Sent pixels for each of the frame's, on average."""
+        return sum(self.sent_pixels) / max(1, len(self.sent_pixels)) / (clip.width * clip.height)
+
+
+class VideoProfile(Artifact):
+    """Measured on one machine, from a clip and a detector.
+
+    Attributes:
+        clip: What was looked at.
+        detector: By what.
+        runtime: What ran it.
+        crops: Its latency by size.
+        replays: The loop with each setting.
+        stopped: Whether everything was measured.
+    """
+
+    KIND: ClassVar[str] = "video-profile"
+
+    clip: ClipRecord
+    detector: DetectorRecord
+    runtime: RuntimeIdentity
+    crops: Annotated[tuple[CropRecord, ...], Field(min_length=2)]
+    replays: Annotated[tuple[ReplayRecord, ...], Field(min_length=1)]
+    stopped: Literal["done", "interrupted"] = "done"
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> VideoProfile:
+        if not any(replay.rule == "equal" and replay.servers == 1 for replay in self.replays):
+            raise ValueError("the frame as it is was not measured")
+        settings = [replay.setting for replay in self.replays]
+        if len(set(settings)) != len(settings):
+            raise ValueError("two replays have the same setting")
+        for replay in self.replays:
+            counts = (replay.sent_pixels, replay.sent_bytes, replay.plan_s, replay.encode_s, replay.merge_s)
+            if any(len(each) != self.clip.frames for each in counts):
+                raise ValueError("a replay tells of another number of frames than the clip has")
+        return self
+
+    @property
+    def whole(self) -> ReplayRecord:
+        """Each frame as it is, sent to one server."""
+        return next(replay for replay in self.replays if replay.rule == "equal" and replay.servers == 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AreaLine:
+    """Time as `fixed_s + pixels * seconds_per_pixel`."""
+
+    fixed_s: float
+    seconds_per_pixel: float
+    residual: float
+    """Median distance of the sizes' medians from the line, as a share of them."""
+
+
+def area_line(crops: Sequence[CropRecord]) -> AreaLine:
+    """The line through the medians that is off by the least share, squared; neither part of it below zero."""
+    import numpy as np
+    from scipy.optimize import nnls
+
+    pixels = np.array([crop.pixels for crop in crops], np.float64)
+    medians = np.array([median(crop.samples_s) for crop in crops])
+    unit = pixels.max()
+    (fixed, slope), _ = nnls(np.stack([1 / medians, pixels / unit / medians], axis=1), np.ones(len(crops)))
+    off = np.abs((fixed + slope * pixels / unit) / medians - 1)
+    return AreaLine(
+        fixed_s=float(fixed), seconds_per_pixel=max(float(slope / unit), 1e-15), residual=float(np.median(off))
+    )

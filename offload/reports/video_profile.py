@@ -1,0 +1,124 @@
+"""The report on a clip's profile: what the detector takes by area, and what ELF's loop sends and finds."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from offload.artifacts.video_profile import ReplayRecord, VideoProfile, area_line
+from offload.reports.document import NOTHING, Cell, Quantity, Report, Scalar, Section, change, fraction, seconds
+
+_COLUMNS = (
+    *("servers", "partition", "expansion", "small frame", "predictor", "JPEG", "AP50", "change", "AP"),
+    *("AP50, frame's", "missed", "duplicates", "pixels", "bytes", "bytes saved", "on the device"),
+)
+_EXPENDABLE = ("duplicates", "AP", "predictor", "JPEG", "missed", "AP50, frame's", "bytes")
+
+
+def video_profile_report(profile: VideoProfile) -> Report:
+    """Latency by area, then a row for each setting of the loop."""
+    clip = profile.clip
+    return Report(
+        title=f"{profile.detector.name} on {clip.name}: {clip.frames} frames of {clip.width}×{clip.height}",
+        sections=(_latency(profile), _replays(profile), _how(profile)),
+        records=tuple(_record(profile, replay) for replay in profile.replays),
+    )
+
+
+def _latency(profile: VideoProfile) -> Section:
+    line = area_line(profile.crops)
+    whole = profile.clip.width * profile.clip.height
+    rows = []
+    for crop in profile.crops:
+        took = median(crop.samples_s)
+        told = line.fixed_s + line.seconds_per_pixel * crop.pixels
+        rows.append(
+            (f"{crop.width}×{crop.height}", fraction(crop.pixels / whole), seconds(took), change(told / took - 1))
+        )
+    return Section(
+        title="The detector by area",
+        columns=("crop", "of the frame", "takes", "the line is off"),
+        rows=tuple(rows),
+        lines=(
+            f"line: {line.fixed_s * 1e3:.2f} ms and {line.seconds_per_pixel * 1e9:.1f} ms a million pixels, "
+            f"{line.residual:.1%} off (median)",
+        ),
+    )
+
+
+def _replays(profile: VideoProfile) -> Section:
+    return Section(
+        title="ELF's loop, every crop run alone",
+        columns=_COLUMNS,
+        rows=tuple(_cells(profile, replay) for replay in profile.replays),
+        expendable=_EXPENDABLE,
+    )
+
+
+def _cells(profile: VideoProfile, replay: ReplayRecord) -> tuple[Cell, ...]:
+    whole = profile.whole
+    alone = replay.rule == "equal" and replay.servers == 1
+    small = f"1 in {replay.interval}, {replay.ratio:g}" if replay.interval else NOTHING
+    elf = replay.rule != "equal"
+    return (
+        str(replay.servers),
+        "whole frame" if alone else {"elf": "ELF", "published": "as published", "equal": "equal strips"}[replay.rule],
+        f"{replay.expansion:.0%}" if elf else NOTHING,
+        small,
+        replay.predictor if elf else NOTHING,
+        str(replay.quality),
+        f"{replay.ap50:.3f}",
+        NOTHING if replay is whole else change(replay.ap50 - whole.ap50),
+        f"{replay.ap:.3f}",
+        f"{replay.ap50_whole:.3f}",
+        fraction(replay.missed),
+        f"{replay.duplicates:.2f}",
+        fraction(replay.pixel_share(profile.clip)),
+        Quantity(value=replay.bytes_a_frame, unit="B"),
+        change(1 - replay.bytes_a_frame / whole_of_quality(profile, replay.quality).bytes_a_frame),
+        seconds(sum(median(each) for each in (replay.plan_s, replay.encode_s, replay.merge_s))),
+    )
+
+
+def whole_of_quality(profile: VideoProfile, quality: int) -> ReplayRecord:
+    """The frame as it is, at a quality of JPEG; at another one where that was not measured."""
+    alone = [each for each in profile.replays if each.rule == "equal" and each.servers == 1]
+    return next((each for each in alone if each.quality == quality), profile.whole)
+
+
+def _how(profile: VideoProfile) -> Section:
+    runtime = profile.runtime
+    lines = [
+        "accuracy against " + ("ground truth" if profile.clip.truth else "what the detector finds in the whole frame")
+        + "; AP50, frame's: against what it finds in the whole frame",
+        f"regions follow from the detector's own answers; times: {runtime.name} on {runtime.device}, "
+        f"{runtime.threads} thread{'' if runtime.threads == 1 else 's'}",
+        "one machine: no network, and no two crops at once",
+        "on the device: predicting, partitioning, JPEG and merging, medians of a frame",
+    ]  # fmt: skip
+    if profile.stopped == "interrupted":
+        lines.append("interrupted: the settings not reached are missing")
+    return Section(title="How", lines=tuple(lines))
+
+
+def _record(profile: VideoProfile, replay: ReplayRecord) -> dict[str, Scalar]:
+    return {
+        "servers": replay.servers,
+        "rule": replay.rule,
+        "expansion": replay.expansion,
+        "interval": replay.interval,
+        "ratio": replay.ratio,
+        "predictor": replay.predictor,
+        "quality": replay.quality,
+        "ap50": replay.ap50,
+        "ap": replay.ap,
+        "ap50_whole": replay.ap50_whole,
+        "missed": replay.missed,
+        "duplicates_a_frame": replay.duplicates,
+        "new_object_delay_frames": replay.new_object_delay_frames,
+        "never_found": replay.never_found,
+        "pixel_share": replay.pixel_share(profile.clip),
+        "bytes_a_frame": replay.bytes_a_frame,
+        "plan_s": median(replay.plan_s),
+        "encode_s": median(replay.encode_s),
+        "merge_s": median(replay.merge_s),
+    }

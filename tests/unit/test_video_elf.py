@@ -1,0 +1,157 @@
+"""ELF's loop: what it looks at follows from its own answers, and the small frame finds what is new."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from offload.detectors.base import Detector
+from offload.detectors.catalogue import made_detector
+from offload.profilers.video.replay import replay
+from offload.profilers.video.sweep import EXPANSIONS, Setting, settings
+from offload.runtimes.base import Session
+from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.video.boxes import NO_BOXES, areas
+from offload.video.capacity import Capacity
+from offload.video.compensation import Compensation
+from offload.video.detections import Detections
+from offload.video.elf import Elf, ElfSettings
+from offload.video.partitioning import ServerCost
+from offload.video.proposals.catalogue import make_predictor
+from offload.video.tracks import PATIENCE, Tracks
+from tests.made_detectors import SPOTS, bright_spots
+from tests.moving_squares import FRAMES, HEIGHT, WIDTH, frames_and_truth
+
+COST = ServerCost(fixed_s=1e-3, seconds_per_pixel=1e-8)
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return made_detector("spots", bright_spots(), SPOTS)
+
+
+@pytest.fixture(scope="module")
+def session(detector: Detector) -> Session:
+    return OnnxRuntime().load_onnx(detector.onnx, threads=1)
+
+
+def _found(boxes: list[list[float]]) -> Detections:
+    count = len(boxes)
+    return Detections(
+        boxes=np.array(boxes, np.float64).reshape(-1, 4), scores=np.ones(count), labels=np.zeros(count, np.int64)
+    )
+
+
+def _loop(servers: int = 2, **changed: object) -> Elf:
+    loop = ElfSettings(expansion=0.2, compensation=Compensation(interval=3, ratio=0.5), multiple=16)
+    chosen = ElfSettings(**(vars(loop) | changed))
+    return Elf(settings=chosen, predictor=make_predictor("linear"), width=640, height=480, servers=(COST,) * servers)
+
+
+def test_a_first_frame_is_seen_small_and_what_it_shows_is_looked_at_next() -> None:
+    loop = _loop()
+    first = loop.plan(0)
+    assert [len(region) for region in first.regions] == [0, 0]
+    assert first.small_on is not None
+    found = loop.take(first, {}, _found([[100, 100, 140, 140], [500, 300, 520, 330]]))
+    assert len(found) == 2
+    second = loop.plan(1)
+    assert second.small_on is None
+    assert len(second.predicted) == 2
+    regions = np.concatenate([NO_BOXES, *second.regions])
+    for box in second.wanted:
+        assert any((region[:2] <= box[:2]).all() and (region[2:] >= box[2:]).all() for region in regions)
+    assert second.pixels < 640 * 480 / 4
+    assert all(side % 16 == 0 for region in regions for side in (region[2] - region[0], region[3] - region[1]))
+
+
+def test_objects_move_on_as_predicted_while_a_server_does_not_answer_and_then_are_given_up() -> None:
+    loop = _loop(compensation=None)
+    for number in range(3):  # 10 pixels to the right in each frame
+        loop.take(loop.plan(number), {}, _found([[100 + 10 * number, 50, 140 + 10 * number, 90]]))
+    for missed in range(PATIENCE + 1):
+        plan = loop.plan(3 + missed)
+        assert plan.predicted[0, 0] == pytest.approx(130 + 10 * missed, abs=1)
+        loop.take(plan, {}, None)
+    assert len(loop.plan(3 + PATIENCE + 1).predicted) == 0
+
+
+def test_unlikely_objects_are_answered_but_not_followed() -> None:
+    loop = _loop()
+    plan = loop.plan(0)
+    faint = Detections(boxes=np.array([[10.0, 10, 30, 30]]), scores=np.array([0.1]), labels=np.array([0]))
+    assert len(loop.take(plan, {}, faint)) == 1
+    assert len(loop.plan(1).predicted) == 0
+
+
+def test_a_track_keeps_its_history_through_frames_in_any_order() -> None:
+    tracks = Tracks(make_predictor("hold"), width=640, height=480)
+    tracks.predict()
+    tracks.update(np.array([[0.0, 0, 20, 20], [300, 300, 340, 340]]))
+    tracks.predict()
+    tracks.update(np.array([[302.0, 301, 342, 341], [1, 1, 21, 21]]))
+    np.testing.assert_array_equal(tracks.predict(), [[1.0, 1, 21, 21], [302, 301, 342, 341]])
+
+
+def _replayed(detector: Detector, session: Session, setting: Setting) -> list:
+    frames, _ = frames_and_truth()
+    return replay(
+        frames, detector, session, settings=setting.loop(detector.multiple),
+        predictor=make_predictor(setting.predictor), servers=(COST,) * setting.servers, quality=setting.quality,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("servers", [1, 3])
+@pytest.mark.parametrize("predictor", ["hold", "linear", "kalman", "lstm"])
+def test_the_loop_finds_in_few_pixels_what_the_whole_frame_shows(
+    detector: Detector, session: Session, servers: int, predictor: str
+) -> None:
+    _, truth = frames_and_truth()
+    setting = Setting(servers=servers, predictor=predictor, expansion=0.5, ratio=1.0, interval=1, quality=95)
+    done = _replayed(detector, session, setting)
+    assert len(done) == FRAMES
+    for frame, right in zip(done, truth.frames, strict=True):
+        sure = frame.found.chosen(frame.found.scores > 0.5)
+        assert sorted(sure.labels) == sorted(right.labels)
+        for box, label in zip(right.boxes, right.labels, strict=True):
+            np.testing.assert_allclose(sure.boxes[list(sure.labels).index(label)], box, atol=1)
+
+
+def test_pixels_and_bytes_are_counted(detector: Detector, session: Session) -> None:
+    whole = _replayed(detector, session, Setting(servers=1, rule="equal", interval=0))
+    assert {frame.sent_pixels for frame in whole} == {WIDTH * HEIGHT}
+    strips = _replayed(detector, session, Setting(servers=2, rule="equal", interval=0))
+    assert {frame.sent_pixels for frame in strips} == {WIDTH * HEIGHT}
+    assert {frame.slowest_pixels for frame in strips} == {WIDTH * HEIGHT // 2}
+    part = _replayed(detector, session, Setting(servers=2, interval=2, ratio=1.0))
+    small = WIDTH * HEIGHT
+    for number, frame in enumerate(part):
+        regions = int(sum(areas(region).sum() for region in frame.regions))
+        assert frame.sent_pixels == regions + (small if number % 2 == 0 else 0)
+        assert (frame.sent_bytes > 0) == (frame.sent_pixels > 0)
+        assert len(frame.detector_s) == 2
+    assert all(frame.sent_bytes > 600 for frame in whole)  # a JPEG's headers alone
+
+
+def test_a_sweep_changes_one_thing_at_a_time_and_tries_nothing_twice() -> None:
+    tried = settings(4, ("linear", "hold"))
+    assert len(set(tried)) == len(tried)
+    assert (tried[0].rule, tried[0].servers, tried[0].interval) == ("equal", 1, 0)
+    middle = tried[1]
+    for one in tried[2:]:
+        if one.rule == "elf":
+            assert sum(getattr(one, name) != getattr(middle, name) for name in vars(middle)) == 1
+    assert {one.expansion for one in tried} >= set(EXPANSIONS)
+    assert {one.servers for one in tried} == {1, 2, 3, 4}
+
+
+def test_a_server_that_slows_down_is_known_for_it_within_ten_frames() -> None:
+    capacity = Capacity(cost=COST)
+    for _ in range(10):
+        capacity.observe(1e6, 4 * COST.time_s(1e6))
+    assert capacity.now.time_s(1e6) == pytest.approx(4 * COST.time_s(1e6), rel=0.1)
+    for _ in range(10):
+        capacity.observe(1e6, COST.time_s(1e6))
+    assert capacity.now.time_s(1e6) == pytest.approx(COST.time_s(1e6), rel=0.15)
+    capacity.observe(1e6, 1e9)
+    assert np.isfinite(capacity.now.time_s(1e6))
