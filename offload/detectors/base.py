@@ -49,7 +49,8 @@ class Detector:
         """Width and height of what the model sees of an image: its one size, or the next multiples."""
         if self.size is not None:
             return self.size
-        return tuple(-(-side // self.multiple) * self.multiple for side in (width, height))  # type: ignore[return-value]
+        grid = self.multiple
+        return -(-width // grid) * grid, -(-height // grid) * grid
 
     def prepared(self, image: Frame) -> tuple[NDArray[np.float32], float]:
         """What the model takes of an image, (1, 3, H, W), and image pixels for each of the model's.

@@ -5,7 +5,6 @@ All functions are pure; arrays are float64 and are not changed in place.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,19 +79,3 @@ def hull(boxes: Boxes) -> Boxes:
     if not len(boxes):
         return NO_BOXES
     return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])[None]
-
-
-def union_area(boxes: Boxes) -> float:
-    """Square pixels that at least one box covers."""
-    kept = boxes[areas(boxes) > 0]
-    edges = np.unique(kept[:, [0, 2]])
-    total = 0.0
-    for left, right in itertools.pairwise(edges):
-        spans = kept[(kept[:, 0] <= left) & (kept[:, 2] >= right)][:, [1, 3]]
-        spans = spans[np.argsort(spans[:, 0])]
-        covered, reached = 0.0, -np.inf
-        for top, bottom in spans:
-            covered += max(0.0, bottom - max(top, reached))
-            reached = max(reached, bottom)
-        total += covered * (right - left)
-    return float(total)

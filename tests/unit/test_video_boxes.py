@@ -52,14 +52,6 @@ def test_areas_intersections_and_shares_are_pixels_counted(some: Boxes, others: 
     np.testing.assert_allclose(subject.coverages(some, others), inside)
 
 
-@given(some_boxes())
-def test_the_union_is_pixels_counted(some: Boxes) -> None:
-    covered = np.zeros((GRID, GRID), np.bool_)
-    for box in some:
-        covered |= pixels(box)
-    assert subject.union_area(some) == covered.sum()
-
-
 @given(some_boxes(at_least=1))
 def test_the_hull_is_the_smallest_box_around_all(some: Boxes) -> None:
     (around,) = subject.hull(some)
@@ -94,7 +86,6 @@ def test_none_is_no_special_case() -> None:
     assert subject.areas(none).shape == (0,)
     assert subject.ious(none, one).shape == (0, 1)
     assert subject.coverages(one, none).shape == (1, 0)
-    assert subject.union_area(none) == 0
     assert subject.centres(one).tolist() == [[2, 3]]
 
 

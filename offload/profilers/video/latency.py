@@ -23,17 +23,14 @@ _ASPECTS = (16 / 9, 1.0, 9 / 16)
 
 def crop_sizes(width: int, height: int, multiple: int) -> list[tuple[int, int]]:
     """Sizes that are worth measuring in a frame: the whole one, and crops of several areas and shapes."""
-    sizes = []
+    sizes: list[tuple[int, int]] = []
     for index, share in enumerate(_SHARES):
         aspect = width / height if share == 1 else _ASPECTS[index % len(_ASPECTS)]
         side = math.sqrt(share * width * height)
         wide, high = min(width, side * math.sqrt(aspect)), min(height, side / math.sqrt(aspect))
-        size = tuple(max(multiple, round(each / multiple) * multiple) for each in (wide, high))
-        if share == 1:
-            size = (width, height)
-        if size not in sizes:
-            sizes.append(size)
-    return sizes  # type: ignore[return-value]
+        rounded = [max(multiple, round(each / multiple) * multiple) for each in (wide, high)]
+        sizes.append((width, height) if share == 1 else (rounded[0], rounded[1]))
+    return list(dict.fromkeys(sizes))
 
 
 def measure_crops(
