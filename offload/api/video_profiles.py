@@ -136,17 +136,17 @@ def _replayed(
     cost: ServerCost,
 ) -> list[ReplayedFrame]:
     from offload.profilers.video.replay import replay
+    from offload.video.methods.elf import Elf
     from offload.video.proposals.catalogue import make_predictor
 
-    return replay(
-        _first(clip, request.frames),
-        detector,
-        session,
+    method = Elf(
         settings=setting.loop(detector.multiple),
         predictor=make_predictor(setting.predictor),
+        width=clip.info.width,
+        height=clip.info.height,
         servers=(cost,) * setting.servers,
-        quality=setting.quality,
     )
+    return replay(_first(clip, request.frames), method, detector=detector, session=session, quality=setting.quality)
 
 
 def _first(clip: Clip, count: int) -> Iterator[Frame]:
@@ -181,9 +181,9 @@ def _record(
         missed=float(wrong.missed_by_age.sum() / max(1, wrong.asked_by_age.sum())),
         new_object_delay_frames=sum(seen) / len(seen) if seen else None,
         never_found=1 - len(seen) / len(delays) if delays else None,
-        sent_pixels=tuple(frame.sent_pixels for frame in replayed),
-        sent_bytes=tuple(frame.sent_bytes for frame in replayed),
-        slowest_pixels=tuple(frame.slowest_pixels for frame in replayed),
+        sent_pixels=tuple(frame.plan.pixels for frame in replayed),
+        sent_bytes=tuple(sum(frame.sent_bytes) for frame in replayed),
+        slowest_pixels=tuple(frame.plan.largest_pixels for frame in replayed),
         plan_s=tuple(frame.functions_s["plan"] for frame in replayed),
         encode_s=tuple(frame.functions_s["encode"] for frame in replayed),
         merge_s=tuple(frame.functions_s["merge"] for frame in replayed),

@@ -7,15 +7,16 @@ import pytest
 
 from offload.detectors.base import Detector
 from offload.detectors.catalogue import made_detector
-from offload.profilers.video.replay import replay
+from offload.profilers.video.replay import ReplayedFrame, replay
 from offload.profilers.video.sweep import EXPANSIONS, Setting, settings
 from offload.runtimes.base import Session
 from offload.runtimes.onnxruntime import OnnxRuntime
-from offload.video.boxes import NO_BOXES, areas
+from offload.video.boxes import areas
 from offload.video.capacity import Capacity
 from offload.video.compensation import Compensation
 from offload.video.detections import Detections
-from offload.video.elf import Elf, ElfSettings
+from offload.video.methods.base import Ask, FramePlan, whole_frame
+from offload.video.methods.elf import Elf, ElfSettings
 from offload.video.partitioning import ServerCost
 from offload.video.proposals.catalogue import make_predictor
 from offload.video.tracks import PATIENCE, Tracks
@@ -42,6 +43,14 @@ def _found(boxes: list[list[float]]) -> Detections:
     )
 
 
+FRAME = Ask(server=0, region=whole_frame(640, 480))
+
+
+def _small(plan: FramePlan, boxes: list[list[float]]) -> list[tuple[Ask, Detections]]:
+    """The small frame's answer."""
+    return [(ask, _found(boxes)) for ask in plan.asks if ask.scale != 1]
+
+
 def _loop(servers: int = 2, **changed: object) -> Elf:
     loop = ElfSettings(expansion=0.2, compensation=Compensation(interval=3, ratio=0.5), multiple=16)
     chosen = ElfSettings(**(vars(loop) | changed))
@@ -51,14 +60,13 @@ def _loop(servers: int = 2, **changed: object) -> Elf:
 def test_a_first_frame_is_seen_small_and_what_it_shows_is_looked_at_next() -> None:
     loop = _loop()
     first = loop.plan(0)
-    assert [len(region) for region in first.regions] == [0, 0]
-    assert first.small_on is not None
-    found = loop.take(first, {}, _found([[100, 100, 140, 140], [500, 300, 520, 330]]))
+    assert [(ask.scale, ask.size) for ask in first.asks] == [(0.5, (320, 240))]
+    found = loop.take(first, _small(first, [[100, 100, 140, 140], [500, 300, 520, 330]]))
     assert len(found) == 2
     second = loop.plan(1)
-    assert second.small_on is None
+    assert {ask.scale for ask in second.asks} == {1.0}
     assert len(second.predicted) == 2
-    regions = np.concatenate([NO_BOXES, *second.regions])
+    regions = np.concatenate([ask.region for ask in second.asks])
     for box in second.wanted:
         assert any((region[:2] <= box[:2]).all() and (region[2:] >= box[2:]).all() for region in regions)
     assert second.pixels < 640 * 480 / 4
@@ -68,11 +76,11 @@ def test_a_first_frame_is_seen_small_and_what_it_shows_is_looked_at_next() -> No
 def test_objects_move_on_as_predicted_while_a_server_does_not_answer_and_then_are_given_up() -> None:
     loop = _loop(compensation=None)
     for number in range(3):  # 10 pixels to the right in each frame
-        loop.take(loop.plan(number), {}, _found([[100 + 10 * number, 50, 140 + 10 * number, 90]]))
+        loop.take(loop.plan(number), [(FRAME, _found([[100 + 10 * number, 50, 140 + 10 * number, 90]]))])
     for missed in range(PATIENCE + 1):
         plan = loop.plan(3 + missed)
         assert plan.predicted[0, 0] == pytest.approx(130 + 10 * missed, abs=1)
-        loop.take(plan, {}, None)
+        loop.take(plan, [])
     assert len(loop.plan(3 + PATIENCE + 1).predicted) == 0
 
 
@@ -80,7 +88,7 @@ def test_unlikely_objects_are_answered_but_not_followed() -> None:
     loop = _loop()
     plan = loop.plan(0)
     faint = Detections(boxes=np.array([[10.0, 10, 30, 30]]), scores=np.array([0.1]), labels=np.array([0]))
-    assert len(loop.take(plan, {}, faint)) == 1
+    assert len(loop.take(plan, [(plan.asks[0], faint)])) == 1
     assert len(loop.plan(1).predicted) == 0
 
 
@@ -93,12 +101,13 @@ def test_a_track_keeps_its_history_through_frames_in_any_order() -> None:
     np.testing.assert_array_equal(tracks.predict(), [[1.0, 1, 21, 21], [302, 301, 342, 341]])
 
 
-def _replayed(detector: Detector, session: Session, setting: Setting) -> list:
+def _replayed(detector: Detector, session: Session, setting: Setting) -> list[ReplayedFrame]:
     frames, _ = frames_and_truth()
-    return replay(
-        frames, detector, session, settings=setting.loop(detector.multiple),
-        predictor=make_predictor(setting.predictor), servers=(COST,) * setting.servers, quality=setting.quality,
+    method = Elf(
+        settings=setting.loop(detector.multiple), predictor=make_predictor(setting.predictor), width=WIDTH,
+        height=HEIGHT, servers=(COST,) * setting.servers,
     )  # fmt: skip
+    return replay(frames, method, detector=detector, session=session, quality=setting.quality)
 
 
 @pytest.mark.parametrize("servers", [1, 3])
@@ -119,18 +128,17 @@ def test_the_loop_finds_in_few_pixels_what_the_whole_frame_shows(
 
 def test_pixels_and_bytes_are_counted(detector: Detector, session: Session) -> None:
     whole = _replayed(detector, session, Setting(servers=1, rule="equal", interval=0))
-    assert {frame.sent_pixels for frame in whole} == {WIDTH * HEIGHT}
+    assert {frame.plan.pixels for frame in whole} == {WIDTH * HEIGHT}
     strips = _replayed(detector, session, Setting(servers=2, rule="equal", interval=0))
-    assert {frame.sent_pixels for frame in strips} == {WIDTH * HEIGHT}
-    assert {frame.slowest_pixels for frame in strips} == {WIDTH * HEIGHT // 2}
-    part = _replayed(detector, session, Setting(servers=2, interval=2, ratio=1.0))
-    small = WIDTH * HEIGHT
+    assert {frame.plan.pixels for frame in strips} == {WIDTH * HEIGHT}
+    assert {frame.plan.largest_pixels for frame in strips} == {WIDTH * HEIGHT // 2}
+    part = _replayed(detector, session, Setting(servers=2, interval=2, ratio=0.5))
     for number, frame in enumerate(part):
-        regions = int(sum(areas(region).sum() for region in frame.regions))
-        assert frame.sent_pixels == regions + (small if number % 2 == 0 else 0)
-        assert (frame.sent_bytes > 0) == (frame.sent_pixels > 0)
-        assert len(frame.detector_s) == 2
-    assert all(frame.sent_bytes > 600 for frame in whole)  # a JPEG's headers alone
+        regions = int(sum(areas(ask.region)[0] for ask in frame.plan.asks if ask.scale == 1))
+        assert frame.plan.pixels == regions + (WIDTH * HEIGHT // 4 if number % 2 == 0 else 0)
+        assert len(frame.sent_bytes) == len(frame.detector_s) == len(frame.plan.asks)
+        assert all(frame.sent_bytes)
+    assert all(sum(frame.sent_bytes) > 600 for frame in whole)  # a JPEG's headers alone
 
 
 def test_a_sweep_changes_one_thing_at_a_time_and_tries_nothing_twice() -> None:

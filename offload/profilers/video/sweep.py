@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from offload.video.compensation import Compensation
-from offload.video.elf import ElfSettings
+from offload.video.methods.elf import ElfSettings
 from offload.video.partitioning import Rule
 
 EXPANSIONS = (0.0, 0.1, 0.2, 0.3, 0.4)

@@ -1,0 +1,103 @@
+"""ELF's loop on the device, frame by frame (Zhang et al., MobiCom 2021): what to send where, and what came of it.
+
+Pure: nothing here sends, measures or detects. `plan` says which rectangle each server is to look at, `take` merges the
+answers, and the detectors' own answers are what the next frame's regions are predicted from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from offload.video.boxes import NO_BOXES, areas
+from offload.video.compensation import Compensation, newly_found
+from offload.video.expansion import expanded
+from offload.video.merging import merged
+from offload.video.methods.base import Ask, FramePlan, there, whole_frame
+from offload.video.partitioning import RULES, Rule, fitted, strongest, with_compensation
+from offload.video.tracks import Tracks
+
+if TYPE_CHECKING:
+    from offload.video.boxes import Boxes
+    from offload.video.clips import Frame
+    from offload.video.detections import Detections
+    from offload.video.partitioning import ServerCost
+    from offload.video.proposals.base import Predictor
+
+TRACKED_SCORE = 0.3
+"""Objects that are less likely are answered, but no region is sent for them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElfSettings:
+    """What a plan decides."""
+
+    expansion: float
+    """Share of a box's sides by which it grows on each side."""
+    compensation: Compensation | None
+    """None where no small frame is sent."""
+    rule: Rule = "elf"
+    multiple: int = 32
+    """Regions have sides that are multiples of this: the detector's grid."""
+
+
+@dataclass(kw_only=True)
+class Elf:
+    """The loop's state, a `Method`.
+
+    Args:
+        settings: What was planned.
+        predictor: Of regions.
+        width: Of the frame, pixels.
+        height: Likewise.
+        servers: What each server is thought to take, None for one that is not there; may be replaced at any time.
+    """
+
+    settings: ElfSettings
+    predictor: Predictor
+    width: int
+    height: int
+    servers: Sequence[ServerCost | None]
+    _tracks: Tracks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tracks = Tracks(self.predictor, width=self.width, height=self.height)
+
+    def plan(self, number: int, frame: Frame | None = None) -> FramePlan:
+        """See `Method`; what the frame shows does not matter."""
+        predicted = self._tracks.predict()
+        wanted = expanded(predicted, self.settings.expansion, width=self.width, height=self.height)
+        wanted = wanted[areas(wanted) > 0]
+        return FramePlan(number=number, predicted=predicted, wanted=wanted, asks=self.asks(number, wanted))
+
+    def asks(self, number: int, wanted: Boxes) -> tuple[Ask, ...]:
+        """Which rectangles go to which server for these expanded boxes; what takes longest is sent first."""
+        names, costs = there(self.servers)
+        if not costs:
+            return ()
+        small, asked = self.settings.compensation, []
+        if small is not None and small.due(number):
+            wide, high = small.size(self.width, self.height)
+            on = strongest(costs, wide * high)
+            costs = with_compensation(costs, wide * high)
+            asked.append(Ask(server=names[on], region=whole_frame(self.width, self.height), scale=small.ratio))
+        partition = RULES[self.settings.rule](wanted, costs, width=self.width, height=self.height)
+        regions = [
+            (names[index], fitted(region, self.settings.multiple, width=self.width, height=self.height))
+            for index, region in enumerate(partition.regions)
+            if len(region)
+        ]
+        asked += [Ask(server=server, region=region) for server, region in regions]
+        return tuple(sorted(asked, key=lambda ask: ask.pixels, reverse=True))
+
+    def take(self, plan: FramePlan, answers: Sequence[tuple[Ask, Detections]]) -> Detections:
+        """See `Method`; objects in regions without an answer stay tracked where they were predicted for a while."""
+        parts = [(ask.region, found) for ask, found in answers if ask.scale == 1]
+        seen = np.concatenate([NO_BOXES, *(region for region, _ in parts)])
+        parts += [(ask.region, newly_found(small, seen)) for ask, small in answers if ask.scale != 1]
+        found = merged(parts, width=self.width, height=self.height)
+        self._tracks.update(found.boxes[found.scores >= TRACKED_SCORE])
+        return found
