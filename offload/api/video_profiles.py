@@ -10,16 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from offload.artifacts.video_profile import ClipRecord, DetectorRecord, ReplayRecord, VideoProfile, area_line
+from offload.artifacts.video_profile import (
+    ClipRecord,
+    DetectionAccuracy,
+    DetectorRecord,
+    ReplayRecord,
+    VideoProfile,
+    area_line,
+)
 from offload.artifacts.workspace import Workspace
 from offload.environment import chosen_threads
 from offload.errors import OffloadError, UsageError
 from offload.progress import NullProgress, Progress
 
 if TYPE_CHECKING:
+    from offload.artifacts.video_profile import Setting
     from offload.detectors.base import Detector
     from offload.profilers.video.replay import ReplayedFrame
-    from offload.profilers.video.sweep import Setting
     from offload.runtimes.base import Session
     from offload.video.clips import Clip, Frame
     from offload.video.detections import Detections
@@ -92,7 +99,7 @@ def profile_video(
                 whole = [frame.found for frame in replayed]
             done.append(_record(setting, replayed, whole, truth))
             progress.advance()
-            progress.detail(f"{setting.servers} servers, AP50 {done[-1].ap50:.3f}")
+            progress.detail(f"{setting.servers} servers, AP50 {done[-1].accuracy.ap50:.3f}")
     except KeyboardInterrupt:
         if not done:
             raise
@@ -101,9 +108,13 @@ def profile_video(
     finally:
         progress.finish()
     return VideoProfile.create(
-        clip=_clip_record(clip, len(whole), told=truth is not None),
+        clip=_clip_record(request, clip, len(whole), told=truth is not None),
         detector=DetectorRecord(
-            name=detector.name, sha256=detector.hash, classes=detector.classes, multiple=detector.multiple
+            name=detector.name,
+            spec=request.detector,
+            sha256=detector.hash,
+            classes=detector.classes,
+            multiple=detector.multiple,
         ),
         runtime=runtime.identity(threads=threads),
         crops=crops,
@@ -136,11 +147,11 @@ def _replayed(
     cost: ServerCost,
 ) -> list[ReplayedFrame]:
     from offload.profilers.video.replay import replay
-    from offload.video.methods.elf import Elf
+    from offload.video.methods.elf import Elf, ElfSettings
     from offload.video.proposals.catalogue import make_predictor
 
     method = Elf(
-        settings=setting.loop(detector.multiple),
+        settings=ElfSettings.of(setting, detector.multiple),
         predictor=make_predictor(setting.predictor),
         width=clip.info.width,
         height=clip.info.height,
@@ -160,6 +171,7 @@ def _record(
     truth: Sequence[FrameTruth] | None,
 ) -> ReplayRecord:
     from offload.video.accuracy import as_truth, average_precision, confident, mistakes
+    from offload.video.boxes import rounded
 
     found = [frame.found for frame in replayed]
     intact = as_truth(confident(whole, _SHOWN))
@@ -174,27 +186,37 @@ def _record(
     delays = [float(delay) for delay in wrong.delays] if truth is not None else []
     seen = [delay for delay in delays if math.isfinite(delay)]
     return ReplayRecord(
-        rule=setting.rule, expansion=setting.expansion, interval=setting.interval, ratio=setting.ratio,
-        predictor=setting.predictor, servers=setting.servers, quality=setting.quality,
-        ap50=precision.ap50, ap=precision.ap50_95, ap50_whole=against_whole.ap50,
-        duplicates=wrong.duplicates / len(found),
-        missed=float(wrong.missed_by_age.sum() / max(1, wrong.asked_by_age.sum())),
-        new_object_delay_frames=sum(seen) / len(seen) if seen else None,
-        never_found=1 - len(seen) / len(delays) if delays else None,
+        setting=setting,
+        accuracy=DetectionAccuracy(
+            ap50=precision.ap50,
+            ap=precision.ap50_95,
+            ap50_whole=against_whole.ap50,
+            duplicates=wrong.duplicates / len(found),
+            missed=float(wrong.missed_by_age.sum() / max(1, wrong.asked_by_age.sum())),
+            new_object_delay_frames=sum(seen) / len(seen) if seen else None,
+            never_found=1 - len(seen) / len(delays) if delays else None,
+        ),
+        predicted=tuple(rounded(frame.plan.predicted) for frame in replayed),
         sent_pixels=tuple(frame.plan.pixels for frame in replayed),
         sent_bytes=tuple(sum(frame.sent_bytes) for frame in replayed),
         slowest_pixels=tuple(frame.plan.largest_pixels for frame in replayed),
         plan_s=tuple(frame.functions_s["plan"] for frame in replayed),
         encode_s=tuple(frame.functions_s["encode"] for frame in replayed),
         merge_s=tuple(frame.functions_s["merge"] for frame in replayed),
-    )  # fmt: skip
+    )
 
 
-def _clip_record(clip: Clip, frames: int, *, told: bool) -> ClipRecord:
+def _clip_record(request: VideoProfileRequest, clip: Clip, frames: int, *, told: bool) -> ClipRecord:
     info, content = clip.info, hashlib.sha256()
     for frame in _first(clip, frames):
         content.update(frame.tobytes())
     return ClipRecord(
-        name=info.name, sha256=content.hexdigest(), width=info.width, height=info.height, fps=info.fps, frames=frames,
+        name=info.name,
+        path=str(request.clip),
+        sha256=content.hexdigest(),
+        width=info.width,
+        height=info.height,
+        fps=info.fps,
+        frames=frames,
         truth=told,
-    )  # fmt: skip
+    )

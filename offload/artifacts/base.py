@@ -159,6 +159,9 @@ _MADE_BY = {
     "codec": "offload codec train MODEL --at LAYER",
     "codec-bench": "offload codec bench MODEL --data DATA",
     "video-profile": "offload profile CLIP --detector DETECTOR",
+    "video-plan": "offload plan --planner elf --servers 2 --bw 450mbps",
+    "video-run": "offload run PLAN",
+    "video-verification": "offload verify PLAN",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from statistics import median
 from typing import Annotated, ClassVar, Literal
@@ -23,6 +23,7 @@ class ClipRecord(BaseModel):
 
     Attributes:
         name: Of the file.
+        path: As the user typed it.
         sha256: Of the decoded frames that were used.
         width: Pixels.
         height: Pixels.
@@ -34,6 +35,7 @@ class ClipRecord(BaseModel):
     model_config = _FROZEN
 
     name: str
+    path: str
     sha256: str
     width: Count
     height: Count
@@ -46,7 +48,8 @@ class DetectorRecord(BaseModel):
     """The detector that every server runs.
 
     Attributes:
-        name: As the user called it.
+        name: Of the file, or of one that comes with the program.
+        spec: As the user typed it.
         sha256: Of its graph.
         classes: Names.
         multiple: Sides of what it looks at are multiples of this many pixels.
@@ -55,6 +58,7 @@ class DetectorRecord(BaseModel):
     model_config = _FROZEN
 
     name: str
+    spec: str
     sha256: str
     classes: tuple[str, ...]
     multiple: Count
@@ -81,17 +85,39 @@ class CropRecord(BaseModel):
         return self.width * self.height
 
 
-class ReplayRecord(BaseModel):
-    """The loop over the clip with one setting, every crop run alone on one machine.
+class Setting(BaseModel):
+    """One way to run ELF's loop.
 
     Attributes:
+        servers: How many share a frame.
         rule: How frames are divided.
         expansion: Share of a box's sides by which it grows on each side.
-        interval: Frames from one small frame to the next; 0 for none.
+        interval: Frames from one small frame to the next; 0 sends none.
         ratio: Of the small frame's sides to the frame's.
         predictor: Of regions.
-        servers: How many, of equal speed.
         quality: Of JPEG.
+    """
+
+    model_config = _FROZEN
+
+    servers: Count
+    rule: Rule = "elf"
+    expansion: NotNegative = 0.2
+    interval: Amount = 3
+    ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    predictor: str = "linear"
+    quality: Annotated[int, Field(ge=1, le=100)] = 80
+
+    @property
+    def whole(self) -> bool:
+        """Whether each frame goes to one server as it is."""
+        return self.rule == "equal" and self.servers == 1
+
+
+class DetectionAccuracy(BaseModel):
+    """What a clip's answers were worth.
+
+    Attributes:
         ap50: Average precision at an intersection over union of 0.5.
         ap: Mean of those from 0.5 to 0.95.
         ap50_whole: As `ap50`, against what the whole frame shows.
@@ -99,6 +125,30 @@ class ReplayRecord(BaseModel):
         missed: Share of objects in frames that no box finds.
         new_object_delay_frames: Frames until an object is first found, the mean of those that are; None without truth.
         never_found: Share of objects that no frame's answer shows; None without truth.
+    """
+
+    model_config = _FROZEN
+
+    ap50: Share
+    ap: Share
+    ap50_whole: Share
+    duplicates: NotNegative
+    missed: Share
+    new_object_delay_frames: NotNegative | None
+    never_found: Share | None
+
+
+FrameBoxes = tuple[tuple[NotNegative, NotNegative, NotNegative, NotNegative], ...]
+"""A frame's boxes: left, top, right and bottom, pixels."""
+
+
+class ReplayRecord(BaseModel):
+    """The loop over the clip with one setting, every crop run alone on one machine.
+
+    Attributes:
+        setting: Which; servers are of equal speed.
+        accuracy: Of what was found.
+        predicted: Where objects were expected in each frame, before expansion; other servers would share out these.
         sent_pixels: In each frame, small frame included.
         sent_bytes: Likewise, as JPEG.
         slowest_pixels: Of the largest region in each frame.
@@ -109,31 +159,15 @@ class ReplayRecord(BaseModel):
 
     model_config = _FROZEN
 
-    rule: Rule
-    expansion: NotNegative
-    interval: Amount
-    ratio: Share
-    predictor: str
-    servers: Count
-    quality: Annotated[int, Field(ge=1, le=100)]
-    ap50: Share
-    ap: Share
-    ap50_whole: Share
-    duplicates: NotNegative
-    missed: Share
-    new_object_delay_frames: NotNegative | None
-    never_found: Share | None
+    setting: Setting
+    accuracy: DetectionAccuracy
+    predicted: tuple[FrameBoxes, ...]
     sent_pixels: tuple[Amount, ...]
     sent_bytes: tuple[Amount, ...]
     slowest_pixels: tuple[Amount, ...]
     plan_s: tuple[Seconds, ...]
     encode_s: tuple[Seconds, ...]
     merge_s: tuple[Seconds, ...]
-
-    @property
-    def setting(self) -> tuple[object, ...]:
-        """What distinguishes it from others of a profile."""
-        return (self.rule, self.expansion, self.interval, self.ratio, self.predictor, self.servers, self.quality)
 
     @property
     def bytes_a_frame(self) -> float:
@@ -168,21 +202,28 @@ class VideoProfile(Artifact):
 
     @model_validator(mode="after")
     def _belongs_together(self) -> VideoProfile:
-        if not any(replay.rule == "equal" and replay.servers == 1 for replay in self.replays):
+        if not any(replay.setting.whole for replay in self.replays):
             raise ValueError("the frame as it is was not measured")
         settings = [replay.setting for replay in self.replays]
         if len(set(settings)) != len(settings):
             raise ValueError("two replays have the same setting")
         for replay in self.replays:
-            counts = (replay.sent_pixels, replay.sent_bytes, replay.plan_s, replay.encode_s, replay.merge_s)
-            if any(len(each) != self.clip.frames for each in counts):
+            counts: tuple[Sized, ...] = (
+                replay.predicted,
+                replay.sent_pixels,
+                replay.sent_bytes,
+                replay.plan_s,
+                replay.encode_s,
+                replay.merge_s,
+            )
+            if any(len(each) != self.clip.frames for each in (*sent, *took)):
                 raise ValueError("a replay tells of another number of frames than the clip has")
         return self
 
     @property
     def whole(self) -> ReplayRecord:
         """Each frame as it is, sent to one server."""
-        return next(replay for replay in self.replays if replay.rule == "equal" and replay.servers == 1)
+        return next(replay for replay in self.replays if replay.setting.whole)
 
 
 @dataclass(frozen=True, kw_only=True)

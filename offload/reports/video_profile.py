@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from statistics import median
 
-from offload.artifacts.video_profile import ReplayRecord, VideoProfile, area_line
+from offload.artifacts.video_profile import ReplayRecord, Rule, VideoProfile, area_line
 from offload.reports.document import NOTHING, Cell, Quantity, Report, Scalar, Section, change, fraction, seconds
 
 _COLUMNS = (
     *("servers", "partition", "expansion", "small frame", "predictor", "JPEG", "AP50", "change", "AP"),
     *("AP50, frame's", "missed", "duplicates", "pixels", "bytes", "bytes saved", "on the device"),
 )
+RULE_NAMES: dict[Rule, str] = {"elf": "ELF", "published": "as published", "equal": "equal strips"}
 _EXPENDABLE = ("duplicates", "AP", "predictor", "JPEG", "missed", "AP50, frame's", "bytes")
 
 
@@ -55,34 +56,33 @@ def _replays(profile: VideoProfile) -> Section:
 
 
 def _cells(profile: VideoProfile, replay: ReplayRecord) -> tuple[Cell, ...]:
-    whole = profile.whole
-    alone = replay.rule == "equal" and replay.servers == 1
-    small = f"1 in {replay.interval}, {replay.ratio:g}" if replay.interval else NOTHING
-    elf = replay.rule != "equal"
+    whole, setting, accuracy = profile.whole, replay.setting, replay.accuracy
+    small = f"1 in {setting.interval}, {setting.ratio:g}" if setting.interval else NOTHING
+    elf = setting.rule != "equal"
     return (
-        str(replay.servers),
-        "whole frame" if alone else {"elf": "ELF", "published": "as published", "equal": "equal strips"}[replay.rule],
-        f"{replay.expansion:.0%}" if elf else NOTHING,
+        str(setting.servers),
+        "whole frame" if setting.whole else RULE_NAMES[setting.rule],
+        f"{setting.expansion:.0%}" if elf else NOTHING,
         small,
-        replay.predictor if elf else NOTHING,
-        str(replay.quality),
-        f"{replay.ap50:.3f}",
-        NOTHING if replay is whole else change(replay.ap50 - whole.ap50),
-        f"{replay.ap:.3f}",
-        f"{replay.ap50_whole:.3f}",
-        fraction(replay.missed),
-        f"{replay.duplicates:.2f}",
+        setting.predictor if elf else NOTHING,
+        str(setting.quality),
+        f"{accuracy.ap50:.3f}",
+        NOTHING if replay is whole else change(accuracy.ap50 - whole.accuracy.ap50),
+        f"{accuracy.ap:.3f}",
+        f"{accuracy.ap50_whole:.3f}",
+        fraction(accuracy.missed),
+        f"{accuracy.duplicates:.2f}",
         fraction(replay.pixel_share(profile.clip)),
         Quantity(value=replay.bytes_a_frame, unit="B"),
-        change(1 - replay.bytes_a_frame / whole_of_quality(profile, replay.quality).bytes_a_frame),
+        change(1 - replay.bytes_a_frame / whole_of_quality(profile, setting.quality).bytes_a_frame),
         seconds(sum(median(each) for each in (replay.plan_s, replay.encode_s, replay.merge_s))),
     )
 
 
 def whole_of_quality(profile: VideoProfile, quality: int) -> ReplayRecord:
     """The frame as it is, at a quality of JPEG; at another one where that was not measured."""
-    alone = [each for each in profile.replays if each.rule == "equal" and each.servers == 1]
-    return next((each for each in alone if each.quality == quality), profile.whole)
+    alone = [each for each in profile.replays if each.setting.whole]
+    return next((each for each in alone if each.setting.quality == quality), profile.whole)
 
 
 def _how(profile: VideoProfile) -> Section:
@@ -102,20 +102,20 @@ def _how(profile: VideoProfile) -> Section:
 
 def _record(profile: VideoProfile, replay: ReplayRecord) -> dict[str, Scalar]:
     return {
-        "servers": replay.servers,
-        "rule": replay.rule,
-        "expansion": replay.expansion,
-        "interval": replay.interval,
-        "ratio": replay.ratio,
-        "predictor": replay.predictor,
-        "quality": replay.quality,
-        "ap50": replay.ap50,
-        "ap": replay.ap,
-        "ap50_whole": replay.ap50_whole,
-        "missed": replay.missed,
-        "duplicates_a_frame": replay.duplicates,
-        "new_object_delay_frames": replay.new_object_delay_frames,
-        "never_found": replay.never_found,
+        "servers": replay.setting.servers,
+        "rule": replay.setting.rule,
+        "expansion": replay.setting.expansion,
+        "interval": replay.setting.interval,
+        "ratio": replay.setting.ratio,
+        "predictor": replay.setting.predictor,
+        "quality": replay.setting.quality,
+        "ap50": replay.accuracy.ap50,
+        "ap": replay.accuracy.ap,
+        "ap50_whole": replay.accuracy.ap50_whole,
+        "missed": replay.accuracy.missed,
+        "duplicates_a_frame": replay.accuracy.duplicates,
+        "new_object_delay_frames": replay.accuracy.new_object_delay_frames,
+        "never_found": replay.accuracy.never_found,
         "pixel_share": replay.pixel_share(profile.clip),
         "bytes_a_frame": replay.bytes_a_frame,
         "plan_s": median(replay.plan_s),

@@ -79,3 +79,9 @@ def hull(boxes: Boxes) -> Boxes:
     if not len(boxes):
         return NO_BOXES
     return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])[None]
+
+
+def rounded(boxes: Boxes) -> tuple[tuple[float, float, float, float], ...]:
+    """Rows to a tenth of a pixel, for documents; what is left of or above the frame begins at its edge."""
+    rows = np.maximum(boxes, 0).round(1).tolist()
+    return tuple((left, top, right, bottom) for left, top, right, bottom in rows)

@@ -43,13 +43,13 @@ def test_a_profile_of_a_clip_holds_latencies_and_the_loop_with_each_setting(prof
     assert max(crop.pixels for crop in profiled.crops) == WIDTH * HEIGHT
     assert area_line(profiled.crops).seconds_per_pixel > 0
     whole = profiled.whole
-    assert whole.ap50 == pytest.approx(1, abs=0.02)
+    assert whole.accuracy.ap50 == pytest.approx(1, abs=0.02)
     assert set(whole.sent_pixels) == {WIDTH * HEIGHT}
-    assert {replay.predictor for replay in profiled.replays} == {"hold", "linear", "kalman", "lstm"}
-    assert {replay.servers for replay in profiled.replays} == {1, 2}
+    assert {replay.setting.predictor for replay in profiled.replays} == {"hold", "linear", "kalman", "lstm"}
+    assert {replay.setting.servers for replay in profiled.replays} == {1, 2}
     for replay in profiled.replays:
         assert len(replay.sent_bytes) == FRAMES
-        assert 0 <= replay.ap <= replay.ap50 <= 1
+        assert 0 <= replay.accuracy.ap <= replay.accuracy.ap50 <= 1
     assert VideoProfile.from_json(profiled.to_json(), source="it") == profiled
 
 
@@ -66,8 +66,8 @@ def test_without_truth_accuracy_is_against_the_whole_frame(run: Run, made: tuple
     assert "what the detector finds in the whole frame" in outcome.out
     profile = VideoProfile.load(path)
     assert (profile.clip.truth, profile.clip.frames) == (False, 4)
-    assert profile.whole.ap50 == 1
-    assert profile.whole.new_object_delay_frames is None
+    assert profile.whole.accuracy.ap50 == 1
+    assert profile.whole.accuracy.new_object_delay_frames is None
 
 
 @pytest.mark.parametrize(

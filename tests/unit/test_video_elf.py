@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from offload.artifacts.video_profile import Setting
 from offload.detectors.base import Detector
 from offload.detectors.catalogue import made_detector
 from offload.profilers.video.replay import ReplayedFrame, replay
-from offload.profilers.video.sweep import EXPANSIONS, Setting, settings
+from offload.profilers.video.sweep import EXPANSIONS, settings
 from offload.runtimes.base import Session
 from offload.runtimes.onnxruntime import OnnxRuntime
 from offload.video.boxes import areas
@@ -104,7 +105,7 @@ def test_a_track_keeps_its_history_through_frames_in_any_order() -> None:
 def _replayed(detector: Detector, session: Session, setting: Setting) -> list[ReplayedFrame]:
     frames, _ = frames_and_truth()
     method = Elf(
-        settings=setting.loop(detector.multiple), predictor=make_predictor(setting.predictor), width=WIDTH,
+        settings=ElfSettings.of(setting, detector.multiple), predictor=make_predictor(setting.predictor), width=WIDTH,
         height=HEIGHT, servers=(COST,) * setting.servers,
     )  # fmt: skip
     return replay(frames, method, detector=detector, session=session, quality=setting.quality)
@@ -148,7 +149,7 @@ def test_a_sweep_changes_one_thing_at_a_time_and_tries_nothing_twice() -> None:
     middle = tried[1]
     for one in tried[2:]:
         if one.rule == "elf":
-            assert sum(getattr(one, name) != getattr(middle, name) for name in vars(middle)) == 1
+            assert sum(getattr(one, name) != getattr(middle, name) for name in Setting.model_fields) == 1
     assert {one.expansion for one in tried} >= set(EXPANSIONS)
     assert {one.servers for one in tried} == {1, 2, 3, 4}
 

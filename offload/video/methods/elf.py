@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from offload.video.partitioning import RULES, Rule, fitted, strongest, with_comp
 from offload.video.tracks import Tracks
 
 if TYPE_CHECKING:
+    from offload.artifacts.video_profile import Setting
     from offload.video.boxes import Boxes
     from offload.video.clips import Frame
     from offload.video.detections import Detections
@@ -42,6 +43,12 @@ class ElfSettings:
     rule: Rule = "elf"
     multiple: int = 32
     """Regions have sides that are multiples of this: the detector's grid."""
+
+    @classmethod
+    def of(cls, setting: Setting, multiple: int) -> Self:
+        """Those of a profile's or plan's setting, for a detector with this grid."""
+        small = Compensation(interval=setting.interval, ratio=setting.ratio) if setting.interval else None
+        return cls(expansion=setting.expansion, compensation=small, rule=setting.rule, multiple=multiple)
 
 
 @dataclass(kw_only=True)

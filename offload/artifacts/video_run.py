@@ -1,0 +1,126 @@
+"""A video run: what came of each frame of a clip when it was offloaded."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from offload.artifacts.base import Amount, Artifact, Seconds
+from offload.artifacts.video_profile import ClipRecord, DetectorRecord, FrameBoxes, Setting, Share
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class AskRecord(BaseModel):
+    """One image that one server was asked to look at, and how long each part of that took.
+
+    Attributes:
+        server: Which, by its place in the run's servers.
+        box: Left, top, right and bottom of what was sent, pixels of the frame.
+        scale: Sides of what was sent, as a share of the box's.
+        sent_bytes: Of the JPEG file.
+        sent_at_s: From the frame's start until it was encoded and sending began.
+        encode_s: On the device.
+        uplink_s: From there until the server has it.
+        queue_s: Waiting on the server.
+        decode_s: From the JPEG file to the tensor, on the server.
+        server_s: The detector.
+        downlink_s: Until the device has the answer.
+        found: Boxes in the answer.
+        answered: Whether there was one; without, its times are 0.
+    """
+
+    model_config = _FROZEN
+
+    server: Amount
+    box: tuple[Amount, Amount, Amount, Amount]
+    scale: Share = 1.0
+    sent_bytes: Amount
+    sent_at_s: Seconds
+    encode_s: Seconds
+    uplink_s: Seconds = 0.0
+    queue_s: Seconds = 0.0
+    decode_s: Seconds = 0.0
+    server_s: Seconds = 0.0
+    downlink_s: Seconds = 0.0
+    found: Amount = 0
+    answered: bool = True
+
+    @property
+    def done_s(self) -> float:
+        """From the frame's start until the answer was there."""
+        return self.sent_at_s + self.uplink_s + self.queue_s + self.decode_s + self.server_s + self.downlink_s
+
+
+class FrameRecord(BaseModel):
+    """One frame.
+
+    Attributes:
+        number: From 0.
+        predicted: Where objects were expected.
+        asks: What was sent where.
+        boxes: What the answer is: left, top, right and bottom of each object, pixels.
+        scores: Of each, 0 to 1.
+        labels: Of each, an index of the detector's classes.
+        plan_s: Predicting and partitioning.
+        merge_s: Merging and indexing.
+        latency_s: From the frame's start until its answer.
+    """
+
+    model_config = _FROZEN
+
+    number: Amount
+    predicted: FrameBoxes = ()
+    asks: tuple[AskRecord, ...]
+    boxes: FrameBoxes
+    scores: tuple[Share, ...]
+    labels: tuple[Amount, ...]
+    plan_s: Seconds
+    merge_s: Seconds
+    latency_s: Seconds
+
+    @property
+    def sent_bytes(self) -> int:
+        """Of all that was sent."""
+        return sum(ask.sent_bytes for ask in self.asks)
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> FrameRecord:
+        if not len(self.boxes) == len(self.scores) == len(self.labels):
+            raise ValueError("boxes, scores and labels are not as many")
+        return self
+
+
+class VideoRun(Artifact):
+    """A clip that was offloaded, frame by frame.
+
+    Attributes:
+        clip: Which.
+        detector: What every server ran.
+        method: How frames were offloaded: `elf`, or what it is compared with.
+        setting: Of ELF; what it does not use of that is without meaning for other methods.
+        servers: As the user named them.
+        emulated: Whether each image's time was measured alone and the slowest taken, rather than all at once.
+        notes: What happened on the way: a server that stopped answering.
+        frames: In order.
+        stopped: Whether the clip was done.
+    """
+
+    KIND: ClassVar[str] = "video-run"
+
+    clip: ClipRecord
+    detector: DetectorRecord
+    method: str
+    setting: Setting
+    servers: Annotated[tuple[str, ...], Field(min_length=1)]
+    emulated: bool
+    notes: tuple[str, ...] = ()
+    frames: Annotated[tuple[FrameRecord, ...], Field(min_length=1)]
+    stopped: Literal["done", "interrupted"] = "done"
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> VideoRun:
+        if any(ask.server >= len(self.servers) for frame in self.frames for ask in frame.asks):
+            raise ValueError("a frame was sent to a server that the run does not name")
+        return self
