@@ -208,14 +208,8 @@ class VideoProfile(Artifact):
         if len(set(settings)) != len(settings):
             raise ValueError("two replays have the same setting")
         for replay in self.replays:
-            counts: tuple[Sized, ...] = (
-                replay.predicted,
-                replay.sent_pixels,
-                replay.sent_bytes,
-                replay.plan_s,
-                replay.encode_s,
-                replay.merge_s,
-            )
+            sent: tuple[Sized, ...] = (replay.predicted, replay.sent_pixels, replay.sent_bytes, replay.slowest_pixels)
+            took: tuple[Sized, ...] = (replay.plan_s, replay.encode_s, replay.merge_s)
             if any(len(each) != self.clip.frames for each in (*sent, *took)):
                 raise ValueError("a replay tells of another number of frames than the clip has")
         return self

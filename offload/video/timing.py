@@ -1,0 +1,82 @@
+"""When each image of a frame is where: one device that encodes, one line that all servers share, servers side by side.
+
+The same for a prediction, whose parts were estimated, and for an emulation, whose parts were measured alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """The device's connection, which all of its servers are behind."""
+
+    uplink_bps: float
+    """Bits a second of payload, above 0."""
+    downlink_bps: float
+    rtt_s: float = 0.0
+    """Of an empty message, there and back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskCost:
+    """What one image takes by itself."""
+
+    server: int
+    encode_s: float
+    """On the device."""
+    sent_bytes: float
+    decode_s: float
+    """On the server."""
+    server_s: float
+    """The detector."""
+    answer_bytes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskTimes:
+    """When it is where, in seconds; their sum is when the answer is there, from when the frame's encoding began."""
+
+    sent_at_s: float
+    """Until it is encoded; those before it are encoded first."""
+    uplink_s: float
+    """Until the server has it: waiting for the line is part of it."""
+    queue_s: float
+    """Until the server begins with it, which has those before it to do."""
+    decode_s: float
+    server_s: float
+    downlink_s: float
+
+    @property
+    def done_s(self) -> float:
+        """From when the frame's encoding began."""
+        return self.sent_at_s + self.uplink_s + self.queue_s + self.decode_s + self.server_s + self.downlink_s
+
+
+def ask_times(asks: Sequence[AskCost], line: Line) -> tuple[AskTimes, ...]:
+    """Times of a frame's images, encoded and sent in this order, the line and each server used by one at a time.
+
+    Answers are so short beside images that they do not wait for each other.
+    """
+    encoded_s = line_free_s = 0.0
+    server_free_s: dict[int, float] = {}
+    times = []
+    for ask in asks:
+        encoded_s += ask.encode_s
+        line_free_s = max(line_free_s, encoded_s) + 8 * ask.sent_bytes / line.uplink_bps
+        arrived_s = line_free_s + line.rtt_s / 2
+        begun_s = max(arrived_s, server_free_s.get(ask.server, 0.0))
+        server_free_s[ask.server] = begun_s + ask.decode_s + ask.server_s
+        times.append(
+            AskTimes(
+                sent_at_s=encoded_s,
+                uplink_s=arrived_s - encoded_s,
+                queue_s=begun_s - arrived_s,
+                decode_s=ask.decode_s,
+                server_s=ask.server_s,
+                downlink_s=8 * ask.answer_bytes / line.downlink_bps + line.rtt_s / 2,
+            )
+        )
+    return tuple(times)
