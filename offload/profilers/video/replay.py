@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from offload.detectors.base import resized
 
 if TYPE_CHECKING:
     from offload.detectors.base import Detector
-    from offload.runtimes.base import Session
+    from offload.runtimes.base import Array, Session
     from offload.video.clips import Frame
     from offload.video.detections import Detections
     from offload.video.methods.base import Ask, FramePlan, Method
@@ -31,10 +31,16 @@ class ReplayedFrame:
     found: Detections
     sent_bytes: tuple[int, ...]
     """Of each ask, as JPEG."""
+    answer_bytes: tuple[int, ...]
+    """Of what the detector gave for each ask."""
+    encode_s: tuple[float, ...]
+    """What cutting out and encoding each ask took."""
+    decode_s: tuple[float, ...]
+    """What making the detector's input of each file took."""
     detector_s: tuple[float, ...]
-    """What each ask took, decoding and all, run alone."""
+    """What the detector took for each ask, run alone."""
     functions_s: dict[str, float]
-    """What each function took on the device: plan, encode, merge."""
+    """What each function took on the device: plan, encode (all asks), merge (reading the answers, too)."""
 
 
 def jpeg(image: Frame, quality: int) -> bytes:
@@ -66,33 +72,61 @@ def replay(
         session: It, loaded.
         quality: Of JPEG.
     """
-    done = []
-    for number, frame in enumerate(frames):
-        started = time.perf_counter()
-        plan = method.plan(number, frame)
-        planned = time.perf_counter()
-        files = [jpeg(image_of(frame, ask), quality) for ask in plan.asks]
-        encoded = time.perf_counter()
-        answers, spent_s = [], []
-        for ask, file in zip(plan.asks, files, strict=True):
-            begun = time.perf_counter()
-            found = detector.detect(session, pixels_of(file))
-            spent_s.append(time.perf_counter() - begun)
-            answers.append((ask, placed(found, ask)))
-        detected = time.perf_counter()
-        merged = method.take(plan, answers)
-        done.append(
-            ReplayedFrame(
-                plan=plan,
-                found=merged,
-                sent_bytes=tuple(len(file) for file in files),
-                detector_s=tuple(spent_s),
-                functions_s={
-                    "plan": planned - started, "encode": encoded - planned, "merge": time.perf_counter() - detected,
-                },
-            )
-        )  # fmt: skip
-    return done
+    return [
+        replayed(number, frame, method, detector=detector, session=session, quality=quality)
+        for number, frame in enumerate(frames)
+    ]
+
+
+def replayed(
+    number: int, frame: Frame, method: Method, *, detector: Detector, session: Session, quality: int
+) -> ReplayedFrame:
+    """One frame, counted from 0; arguments as for `replay`."""
+    started = time.perf_counter()
+    plan = method.plan(number, frame)
+    planned_s = time.perf_counter() - started
+    files, encode_s = [], []
+    for ask in plan.asks:
+        begun = time.perf_counter()
+        files.append(jpeg(image_of(frame, ask), quality))
+        encode_s.append(time.perf_counter() - begun)
+    answered = [_answered(detector, session, file) for file in files]
+    begun = time.perf_counter()
+    answers = [
+        (ask, placed(detector.found(answer.outputs, scale=answer.scale), ask))
+        for ask, answer in zip(plan.asks, answered, strict=True)
+    ]
+    found = method.take(plan, answers)
+    merged_s = time.perf_counter() - begun
+    return ReplayedFrame(
+        plan=plan,
+        found=found,
+        sent_bytes=tuple(len(file) for file in files),
+        answer_bytes=tuple(sum(array.nbytes for array in answer.outputs.values()) for answer in answered),
+        encode_s=tuple(encode_s),
+        decode_s=tuple(answer.decode_s for answer in answered),
+        detector_s=tuple(answer.detector_s for answer in answered),
+        functions_s={"plan": planned_s, "encode": sum(encode_s), "merge": merged_s},
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Answer:
+    """What a server would send back, and what that took it."""
+
+    outputs: Mapping[str, Array]
+    scale: float
+    decode_s: float
+    detector_s: float
+
+
+def _answered(detector: Detector, session: Session, file: bytes) -> _Answer:
+    begun = time.perf_counter()
+    feed, scale = detector.prepared(pixels_of(file))
+    decoded = time.perf_counter()
+    outputs = session.run({detector.input: feed})
+    ended = time.perf_counter()
+    return _Answer(outputs=outputs, scale=scale, decode_s=decoded - begun, detector_s=ended - decoded)
 
 
 def image_of(frame: Frame, ask: Ask) -> Frame:
