@@ -14,6 +14,7 @@ from offload.artifacts.video_profile import (
     ClipRecord,
     DetectionAccuracy,
     DetectorRecord,
+    ImageRecord,
     ReplayRecord,
     VideoProfile,
     area_line,
@@ -84,10 +85,12 @@ def profile_video(
     truth = _truth(request, clip, detector)
     runtime = OnnxRuntime()
     session = runtime.load_onnx(detector.onnx, threads=threads)
-    crops = measure_crops(detector, session, next(clip.frames()), rounds=_ROUNDS, progress=progress)
+    tried = settings(request.servers, tuple(PREDICTORS))
+    crops = measure_crops(
+        detector, session, next(clip.frames()), quality=tried[1].quality, rounds=_ROUNDS, progress=progress
+    )
     line = area_line(crops)
     cost = ServerCost(fixed_s=line.fixed_s, seconds_per_pixel=line.seconds_per_pixel)
-    tried = settings(request.servers, tuple(PREDICTORS))
     done: list[ReplayRecord] = []
     stopped: Literal["done", "interrupted"] = "done"
     progress.start("replaying the clip", len(tried))
@@ -197,12 +200,16 @@ def _record(
             never_found=1 - len(seen) / len(delays) if delays else None,
         ),
         predicted=tuple(rounded(frame.plan.predicted) for frame in replayed),
-        sent_pixels=tuple(frame.plan.pixels for frame in replayed),
-        sent_bytes=tuple(sum(frame.sent_bytes) for frame in replayed),
-        slowest_pixels=tuple(frame.plan.largest_pixels for frame in replayed),
+        images=tuple(_images(frame) for frame in replayed),
         plan_s=tuple(frame.functions_s["plan"] for frame in replayed),
-        encode_s=tuple(frame.functions_s["encode"] for frame in replayed),
         merge_s=tuple(frame.functions_s["merge"] for frame in replayed),
+    )
+
+
+def _images(frame: ReplayedFrame) -> tuple[ImageRecord, ...]:
+    return tuple(
+        ImageRecord(pixels=ask.pixels, small=ask.scale != 1, sent_bytes=size, encode_s=took_s)
+        for ask, size, took_s in zip(frame.plan.asks, frame.sent_bytes, frame.encode_s, strict=True)
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Annotated, ClassVar, Literal
@@ -10,12 +10,15 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from offload.artifacts.base import Amount, Artifact, Count, NotNegative, Positive, Seconds
+from offload.artifacts.link import ProtocolSample
 from offload.artifacts.profile import RuntimeIdentity
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Rule = Literal["elf", "published", "equal"]
 """How frames are divided among servers; one server and `equal` is the frame as it is."""
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
+_LEAST_SECONDS_PER_PIXEL = 1e-15
+"""So that more pixels never take less, where sizes make no difference."""
 
 
 class ClipRecord(BaseModel):
@@ -70,7 +73,9 @@ class CropRecord(BaseModel):
     Attributes:
         width: Pixels.
         height: Pixels.
-        samples_s: Each run.
+        samples_s: Each run of the detector.
+        decode_s: Before each, from the JPEG file to what the detector takes.
+        answer_bytes: Of what the detector gives, which is what goes back.
     """
 
     model_config = _FROZEN
@@ -78,6 +83,8 @@ class CropRecord(BaseModel):
     width: Count
     height: Count
     samples_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    decode_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    answer_bytes: Amount
 
     @property
     def pixels(self) -> int:
@@ -142,6 +149,24 @@ FrameBoxes = tuple[tuple[NotNegative, NotNegative, NotNegative, NotNegative], ..
 """A frame's boxes: left, top, right and bottom, pixels."""
 
 
+class ImageRecord(BaseModel):
+    """One image that was sent.
+
+    Attributes:
+        pixels: Of it.
+        small: Whether it is the whole frame made smaller, not a region.
+        sent_bytes: As JPEG.
+        encode_s: What cutting it out, making it smaller and JPEG took.
+    """
+
+    model_config = _FROZEN
+
+    pixels: Amount
+    small: bool
+    sent_bytes: Amount
+    encode_s: Seconds
+
+
 class ReplayRecord(BaseModel):
     """The loop over the clip with one setting, every crop run alone on one machine.
 
@@ -149,11 +174,8 @@ class ReplayRecord(BaseModel):
         setting: Which; servers are of equal speed.
         accuracy: Of what was found.
         predicted: Where objects were expected in each frame, before expansion; other servers would share out these.
-        sent_pixels: In each frame, small frame included.
-        sent_bytes: Likewise, as JPEG.
-        slowest_pixels: Of the largest region in each frame.
+        images: What was sent of each frame.
         plan_s: What predicting and partitioning took in each frame.
-        encode_s: What JPEG took.
         merge_s: What merging and indexing took.
     """
 
@@ -162,12 +184,29 @@ class ReplayRecord(BaseModel):
     setting: Setting
     accuracy: DetectionAccuracy
     predicted: tuple[FrameBoxes, ...]
-    sent_pixels: tuple[Amount, ...]
-    sent_bytes: tuple[Amount, ...]
-    slowest_pixels: tuple[Amount, ...]
+    images: tuple[tuple[ImageRecord, ...], ...]
     plan_s: tuple[Seconds, ...]
-    encode_s: tuple[Seconds, ...]
     merge_s: tuple[Seconds, ...]
+
+    @property
+    def sent_pixels(self) -> tuple[int, ...]:
+        """In each frame, small frame included."""
+        return tuple(sum(image.pixels for image in frame) for frame in self.images)
+
+    @property
+    def sent_bytes(self) -> tuple[int, ...]:
+        """In each frame, as JPEG."""
+        return tuple(sum(image.sent_bytes for image in frame) for frame in self.images)
+
+    @property
+    def slowest_pixels(self) -> tuple[int, ...]:
+        """Of the largest region in each frame."""
+        return tuple(max((image.pixels for image in frame if not image.small), default=0) for frame in self.images)
+
+    @property
+    def encode_s(self) -> tuple[float, ...]:
+        """What JPEG took in each frame."""
+        return tuple(sum(image.encode_s for image in frame) for frame in self.images)
 
     @property
     def bytes_a_frame(self) -> float:
@@ -179,14 +218,37 @@ class ReplayRecord(BaseModel):
         return sum(self.sent_pixels) / max(1, len(self.sent_pixels)) / (clip.width * clip.height)
 
 
+class MotionRecord(BaseModel):
+    """How well a predictor tells where the clip's objects are one frame later.
+
+    Attributes:
+        predictor: Its name.
+        examples: How many boxes it had to tell.
+        mean_iou: Of told and true boxes, over all of them.
+        coverage: By expansion, the mean share of the true box that lies in the told box expanded by so much.
+    """
+
+    model_config = _FROZEN
+
+    predictor: str
+    examples: Count
+    mean_iou: Share
+    coverage: tuple[tuple[NotNegative, Share], ...]
+
+
 class VideoProfile(Artifact):
     """Measured on one machine, from a clip and a detector.
 
     Attributes:
         clip: What was looked at.
         detector: By what.
-        runtime: What ran it.
+        runtime: What ran it here.
+        measured_on: HOST:PORT of the server that `crops` were measured on; None for this machine. All else is of this.
         crops: Its latency by size.
+        protocol: What the serving protocol costs where the network costs nothing.
+        motion_noise: Standard deviation of what predictors were told of a box's side, as a share of it; the detector's
+            own error where there is ground truth, else 0: then paths are those of what it finds in whole frames.
+        motion: How well each predictor does on the clip's paths.
         replays: The loop with each setting.
         stopped: Whether everything was measured.
     """
@@ -196,7 +258,11 @@ class VideoProfile(Artifact):
     clip: ClipRecord
     detector: DetectorRecord
     runtime: RuntimeIdentity
+    measured_on: str | None = None
     crops: Annotated[tuple[CropRecord, ...], Field(min_length=2)]
+    protocol: tuple[ProtocolSample, ...] = ()
+    motion_noise: NotNegative = 0.0
+    motion: tuple[MotionRecord, ...] = ()
     replays: Annotated[tuple[ReplayRecord, ...], Field(min_length=1)]
     stopped: Literal["done", "interrupted"] = "done"
 
@@ -208,9 +274,8 @@ class VideoProfile(Artifact):
         if len(set(settings)) != len(settings):
             raise ValueError("two replays have the same setting")
         for replay in self.replays:
-            sent: tuple[Sized, ...] = (replay.predicted, replay.sent_pixels, replay.sent_bytes, replay.slowest_pixels)
-            took: tuple[Sized, ...] = (replay.plan_s, replay.encode_s, replay.merge_s)
-            if any(len(each) != self.clip.frames for each in (*sent, *took)):
+            told = (replay.predicted, replay.images, replay.plan_s, replay.merge_s)
+            if any(len(each) != self.clip.frames for each in told):
                 raise ValueError("a replay tells of another number of frames than the clip has")
         return self
 
@@ -231,15 +296,49 @@ class AreaLine:
 
 
 def area_line(crops: Sequence[CropRecord]) -> AreaLine:
-    """The line through the medians that is off by the least share, squared; neither part of it below zero."""
+    """What the detector takes, by area: the line through the sizes' medians."""
+    return _through(crops, [median(crop.samples_s) for crop in crops])
+
+
+def decode_line(crops: Sequence[CropRecord]) -> AreaLine:
+    """What decoding takes, by area."""
+    return _through(crops, [median(crop.decode_s) for crop in crops])
+
+
+def _through(crops: Sequence[CropRecord], medians_s: Sequence[float]) -> AreaLine:
+    line = proportional_line([crop.pixels for crop in crops], medians_s)
+    return AreaLine(
+        fixed_s=line.fixed, seconds_per_pixel=max(line.each, _LEAST_SECONDS_PER_PIXEL), residual=line.residual
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProportionalLine:
+    """Something as `fixed + pixels * each`."""
+
+    fixed: float
+    each: float
+    residual: float
+    """Median distance of the values from the line, as a share of them."""
+
+    def at(self, pixels: float) -> float:
+        """For so many pixels."""
+        return self.fixed + self.each * pixels
+
+
+def proportional_line(pixels: Sequence[float], values: Sequence[float]) -> ProportionalLine:
+    """The line that is off by the least share, squared; neither part of it below zero.
+
+    Raises:
+        ValueError: no values, or one that is not above zero.
+    """
     import numpy as np
     from scipy.optimize import nnls
 
-    pixels = np.array([crop.pixels for crop in crops], np.float64)
-    medians = np.array([median(crop.samples_s) for crop in crops])
-    unit = pixels.max()
-    (fixed, slope), _ = nnls(np.stack([1 / medians, pixels / unit / medians], axis=1), np.ones(len(crops)))
-    off = np.abs((fixed + slope * pixels / unit) / medians - 1)
-    return AreaLine(
-        fixed_s=float(fixed), seconds_per_pixel=max(float(slope / unit), 1e-15), residual=float(np.median(off))
-    )
+    x, y = np.array(pixels, np.float64), np.array(values, np.float64)
+    if not len(y) or y.min() <= 0:
+        raise ValueError("a line by shares needs values above zero")
+    unit = max(float(x.max()), 1.0)
+    (fixed, slope), _ = nnls(np.stack([1 / y, x / unit / y], axis=1), np.ones(len(y)))
+    off = np.abs((fixed + slope * x / unit) / y - 1)
+    return ProportionalLine(fixed=float(fixed), each=float(slope / unit), residual=float(np.median(off)))

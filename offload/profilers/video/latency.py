@@ -1,4 +1,4 @@
-"""What a detector takes for crops of several sizes and shapes."""
+"""What a detector takes for crops of several sizes and shapes, from JPEG file to answer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from offload.artifacts.video_profile import CropRecord
 from offload.profilers.reference import waited_s
 from offload.profilers.rests import PAUSE_S
+from offload.profilers.video.replay import jpeg, pixels_of
 
 if TYPE_CHECKING:
     from offload.detectors.base import Detector
@@ -34,9 +35,9 @@ def crop_sizes(width: int, height: int, multiple: int) -> list[tuple[int, int]]:
 
 
 def measure_crops(
-    detector: Detector, session: Session, frame: Frame, *, rounds: int, progress: Progress
+    detector: Detector, session: Session, frame: Frame, *, quality: int, rounds: int, progress: Progress
 ) -> tuple[CropRecord, ...]:
-    """Time a detector's model on crops, in rounds over all sizes, each after a rest.
+    """Time decoding crops of a frame and a detector's model on them, in rounds over all sizes, each after a rest.
 
     Raises:
         OffloadError: the model cannot be run on one.
@@ -44,18 +45,22 @@ def measure_crops(
     """
     height, width = frame.shape[:2]
     sizes = crop_sizes(width, height, detector.multiple)
-    feeds = [{detector.input: detector.prepared(frame[:high, :wide])[0]} for wide, high in sizes]
-    samples: list[list[float]] = [[] for _ in sizes]
+    files = [jpeg(frame[:high, :wide], quality) for wide, high in sizes]
+    samples: list[list[tuple[float, float]]] = [[] for _ in sizes]
+    answer_bytes = [0] * len(sizes)
     progress.start("timing the detector", rounds)
     for number in range(rounds):
         try:
-            for feed, found in zip(feeds, samples, strict=True):
-                session.run(feed)
+            for index, file in enumerate(files):
+                outputs = session.run({detector.input: detector.prepared(pixels_of(file))[0]})
+                answer_bytes[index] = sum(array.nbytes for array in outputs.values())
                 time.sleep(PAUSE_S)
                 waited_s()  # wakes the core, as a request's arrival does
                 started = time.perf_counter()
-                session.run(feed)
-                found.append(time.perf_counter() - started)
+                feed, _ = detector.prepared(pixels_of(file))
+                decoded = time.perf_counter()
+                session.run({detector.input: feed})
+                samples[index].append((decoded - started, time.perf_counter() - decoded))
         except KeyboardInterrupt:
             if number == 0:
                 raise
@@ -63,6 +68,12 @@ def measure_crops(
         progress.advance()
     progress.finish()
     return tuple(
-        CropRecord(width=wide, height=high, samples_s=tuple(found))
-        for (wide, high), found in zip(sizes, samples, strict=True)
+        CropRecord(
+            width=wide,
+            height=high,
+            samples_s=tuple(detector_s for _, detector_s in found),
+            decode_s=tuple(decode_s for decode_s, _ in found),
+            answer_bytes=answered,
+        )
+        for (wide, high), found, answered in zip(sizes, samples, answer_bytes, strict=True)
     )
