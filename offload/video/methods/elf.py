@@ -102,9 +102,20 @@ class Elf:
 
     def take(self, plan: FramePlan, answers: Sequence[tuple[Ask, Detections]]) -> Detections:
         """See `Method`; objects in regions without an answer stay tracked where they were predicted for a while."""
-        parts = [(ask.region, found) for ask, found in answers if ask.scale == 1]
-        seen = np.concatenate([NO_BOXES, *(region for region, _ in parts)])
-        parts += [(ask.region, newly_found(small, seen)) for ask, small in answers if ask.scale != 1]
-        found = merged(parts, width=self.width, height=self.height)
+        found = merged_answers(answers, width=self.width, height=self.height)
         self._tracks.update(found.boxes[found.scores >= TRACKED_SCORE])
         return found
+
+
+def merged_answers(answers: Sequence[tuple[Ask, Detections]], *, width: int, height: int) -> Detections:
+    """What regions and the small frame show together.
+
+    Args:
+        answers: With what was found, in the frame's pixels.
+        width: Of the frame, pixels.
+        height: Likewise.
+    """
+    parts = [(ask.region, found) for ask, found in answers if ask.scale == 1]
+    seen = np.concatenate([NO_BOXES, *(region for region, _ in parts)])
+    parts += [(ask.region, newly_found(small, seen)) for ask, small in answers if ask.scale != 1]
+    return merged(parts, width=width, height=height)
