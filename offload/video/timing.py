@@ -6,7 +6,15 @@ The same for a prediction, whose parts were estimated, and for an emulation, who
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Self
+
+from offload.artifacts.link import AffineCost
+
+if TYPE_CHECKING:
+    from offload.artifacts.link import Link, ProtocolCost
+
+_LEAST_S_PER_BYTE = 1e-15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +26,45 @@ class Line:
     downlink_bps: float
     rtt_s: float = 0.0
     """Of an empty message, there and back."""
+    uplink: AffineCost = field(default_factory=AffineCost)
+    """What a message takes besides, while others may use the line; the bytes it carries besides are on the line."""
+    downlink: AffineCost = field(default_factory=AffineCost)
+
+    @classmethod
+    def of(cls, link: Link, protocol: ProtocolCost, *, off: Literal[-1, 0, 1] = 0) -> Self:
+        """A link as planners have it, with the protocol's own cost, which a measured link's curve holds already.
+
+        Args:
+            link: Declared or measured.
+            protocol: What the serving protocol costs.
+            off: 0 as it is; -1 and 1 as fast and as slow as 95 % of what was measured allow.
+        """
+        uplink, downlink = link.uplink_curve, link.downlink_curve
+        if uplink is None or downlink is None:
+            return cls(
+                uplink_bps=link.uplink_bps,
+                downlink_bps=link.downlink_bps,
+                rtt_s=link.rtt_s,
+                uplink=_off(protocol.uplink, off),
+                downlink=_off(protocol.downlink, off),
+            )
+        up, down = _off(uplink, off), _off(downlink, off)
+        return cls(
+            uplink_bps=8 / max(up.per_byte_s, _LEAST_S_PER_BYTE),
+            downlink_bps=8 / max(down.per_byte_s, _LEAST_S_PER_BYTE),
+            uplink=AffineCost(fixed_s=up.fixed_s),
+            downlink=AffineCost(fixed_s=down.fixed_s),
+        )
+
+
+def _off(cost: AffineCost, off: int) -> AffineCost:
+    fixed_s = {-1: -cost.below_s, 0: 0.0, 1: cost.above_s}[off]
+    per_byte_s = {-1: -cost.below_per_byte_s, 0: 0.0, 1: cost.above_per_byte_s}[off]
+    return AffineCost(
+        fixed_s=max(0.0, cost.fixed_s + fixed_s),
+        per_byte_s=max(0.0, cost.per_byte_s + per_byte_s),
+        message_bytes=cost.message_bytes,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +107,14 @@ def ask_times(asks: Sequence[AskCost], line: Line) -> tuple[AskTimes, ...]:
 
     Answers are so short beside images that they do not wait for each other.
     """
+    up, down = line.uplink, line.downlink
     encoded_s = line_free_s = 0.0
     server_free_s: dict[int, float] = {}
     times = []
     for ask in asks:
         encoded_s += ask.encode_s
-        line_free_s = max(line_free_s, encoded_s) + 8 * ask.sent_bytes / line.uplink_bps
-        arrived_s = line_free_s + line.rtt_s / 2
+        line_free_s = max(line_free_s, encoded_s) + 8 * (ask.sent_bytes + up.message_bytes) / line.uplink_bps
+        arrived_s = line_free_s + line.rtt_s / 2 + up.fixed_s + up.per_byte_s * ask.sent_bytes
         begun_s = max(arrived_s, server_free_s.get(ask.server, 0.0))
         server_free_s[ask.server] = begun_s + ask.decode_s + ask.server_s
         times.append(
@@ -76,7 +124,10 @@ def ask_times(asks: Sequence[AskCost], line: Line) -> tuple[AskTimes, ...]:
                 queue_s=begun_s - arrived_s,
                 decode_s=ask.decode_s,
                 server_s=ask.server_s,
-                downlink_s=8 * ask.answer_bytes / line.downlink_bps + line.rtt_s / 2,
+                downlink_s=8 * (ask.answer_bytes + down.message_bytes) / line.downlink_bps
+                + line.rtt_s / 2
+                + down.fixed_s
+                + down.per_byte_s * ask.answer_bytes,
             )
         )
     return tuple(times)
