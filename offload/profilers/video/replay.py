@@ -33,6 +33,8 @@ class ReplayedFrame:
     """Of each ask, as JPEG."""
     answer_bytes: tuple[int, ...]
     """Of what the detector gave for each ask."""
+    answer_boxes: tuple[int, ...]
+    """How many objects that shows."""
     encode_s: tuple[float, ...]
     """What cutting out and encoding each ask took."""
     decode_s: tuple[float, ...]
@@ -92,17 +94,15 @@ def replayed(
         encode_s.append(time.perf_counter() - begun)
     answered = [_answered(detector, session, file) for file in files]
     begun = time.perf_counter()
-    answers = [
-        (ask, placed(detector.found(answer.outputs, scale=answer.scale), ask))
-        for ask, answer in zip(plan.asks, answered, strict=True)
-    ]
-    found = method.take(plan, answers)
+    read = [detector.found(answer.outputs, scale=answer.scale) for answer in answered]
+    found = method.take(plan, [(ask, placed(each, ask)) for ask, each in zip(plan.asks, read, strict=True)])
     merged_s = time.perf_counter() - begun
     return ReplayedFrame(
         plan=plan,
         found=found,
         sent_bytes=tuple(len(file) for file in files),
         answer_bytes=tuple(sum(array.nbytes for array in answer.outputs.values()) for answer in answered),
+        answer_boxes=tuple(len(each) for each in read),
         encode_s=tuple(encode_s),
         decode_s=tuple(answer.decode_s for answer in answered),
         detector_s=tuple(answer.detector_s for answer in answered),
