@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LEAST_VISIBLE = 0.25
 """Share of an object that must be seen for it to be asked for."""
+SHOWN_SCORE = 0.3
+"""From which a box is shown to a user, for what is missed or told twice."""
 _SAME = 0.5
 """Intersection over union from which a box of an object's class finds it."""
 _NONE = -1
