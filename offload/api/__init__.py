@@ -16,12 +16,13 @@ from offload.api.codecs import (
 from offload.api.devices import CalibrateRequest, calibrate
 from offload.api.fits import FitOutlook, FitRequest, fit, fit_outlook
 from offload.api.imports import ImportRequest, import_trace
-from offload.api.links import LinkRequest, link
+from offload.api.links import LinkChoice, LinkRequest, link
 from offload.api.plans import PlanRequest, plan
 from offload.api.profiles import ProfileRequest, profile
 from offload.api.reproductions import ReproduceRequest, reproduce
 from offload.api.simulations import SimulateRequest, simulate
 from offload.api.verifications import VerifyRequest, verify
+from offload.api.video_plans import VideoPlanRequest, plan_video
 from offload.api.video_profiles import VideoProfileRequest, profile_video
 from offload.api.videos import MakeVideoOutlook, MakeVideoRequest, make_video, make_video_outlook
 
@@ -33,6 +34,7 @@ __all__ = [
     "FitOutlook",
     "FitRequest",
     "ImportRequest",
+    "LinkChoice",
     "LinkRequest",
     "MakeVideoOutlook",
     "MakeVideoRequest",
@@ -41,6 +43,7 @@ __all__ = [
     "ReproduceRequest",
     "SimulateRequest",
     "VerifyRequest",
+    "VideoPlanRequest",
     "VideoProfileRequest",
     "bench_codecs",
     "calibrate",
@@ -52,6 +55,7 @@ __all__ = [
     "make_video",
     "make_video_outlook",
     "plan",
+    "plan_video",
     "profile",
     "profile_video",
     "reproduce",

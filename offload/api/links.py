@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from offload.artifacts.link import LinkProfile
+from offload.artifacts.link import Link, LinkProfile
 from offload.artifacts.workspace import Workspace
-from offload.errors import UsageError
+from offload.errors import OffloadError, UsageError
 from offload.progress import NullProgress, Progress
 
 
@@ -48,3 +48,60 @@ def link(request: LinkRequest, *, workspace: Workspace, progress: Progress | Non
         duration_s=request.duration_s,
         progress=progress or NullProgress(),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkChoice:
+    """The link that something is planned for, as the user told it."""
+
+    uplink_bps: float | None = None
+    """None takes a measured link."""
+    downlink_bps: float | None = None
+    """None takes the uplink's rate."""
+    rtt_s: float = 0.0
+    link: Path | None = None
+    """A measured link; None without `uplink_bps` takes the newest in the workspace."""
+
+    def check(self) -> None:
+        """Refuse options that contradict one another.
+
+        Raises:
+            UsageError: they do.
+        """
+        if self.uplink_bps is not None and self.link is not None:
+            raise UsageError(
+                "--bw and --link exclude each other", hint="a measured link has its own rate: leave one out"
+            )
+        if self.uplink_bps is None and (self.downlink_bps is not None or self.rtt_s):
+            raise UsageError(
+                "--down and --rtt belong to --bw", hint="a measured link has its own: add --bw, or leave them out"
+            )
+
+    def chosen(self, address: str | None, workspace: Workspace, progress: Progress) -> tuple[Link, list[str]]:
+        """The link, to the server at an address where one is named, and reasons to trust it less.
+
+        Raises:
+            OffloadError: none was told, and none was measured.
+        """
+        if self.uplink_bps is not None:
+            declared = Link(
+                uplink_bps=self.uplink_bps, downlink_bps=self.downlink_bps or self.uplink_bps, rtt_s=self.rtt_s
+            )
+            return declared, []
+        if self.link is not None:
+            measured = LinkProfile.load(self.link)
+        else:
+            to = "" if address is None else f" to {address}"
+            found = workspace.newest(LinkProfile, fits=lambda link: address is None or link.server == address)
+            if found is None:
+                raise OffloadError(
+                    f"no --bw, and no measured link{to} in {workspace.root}",
+                    hint="add --bw 450mbps, or measure with `offload link HOST:PORT`",
+                )
+            progress.note(f"link{to}: took the newest one measured, {found[0]}")
+            measured = found[1]
+        if measured.stopped == "time":
+            return measured.link(), []
+        return measured.link(), [
+            f"measuring the link ended early ({measured.stopped}): measure again with `offload link`"
+        ]

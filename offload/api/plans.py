@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offload.api.devices import find_preset
+from offload.api.links import LinkChoice
 from offload.api.models import load_again
 from offload.api.profiles import profile_on
 from offload.artifacts.base import kind_of
 from offload.artifacts.codec_bench import CodecBench
-from offload.artifacts.link import Link, LinkProfile
+from offload.artifacts.link import Link
 from offload.artifacts.plan import Plan, Side, Target
 from offload.artifacts.preset import CalibratedPreset
 from offload.artifacts.profile import Profile
@@ -86,7 +87,7 @@ def plan(request: PlanRequest, *, workspace: Workspace, progress: Progress | Non
     from offload.planners.plan import best_plan, load_planner, make_plan
 
     progress = progress or NullProgress()
-    _check_link_options(request)
+    _link_choice(request).check()
     _check_accuracy_loss(request)
     planner = load_planner(request.planner)
     device = _device_profile(request.profile, workspace, progress)
@@ -253,15 +254,6 @@ def _device_profile(path: Path | None, workspace: Workspace, progress: Progress)
     return found[1]
 
 
-def _check_link_options(request: PlanRequest) -> None:
-    if request.uplink_bps is not None and request.link is not None:
-        raise UsageError("--bw and --link exclude each other", hint="a measured link has its own rate: leave one out")
-    if request.uplink_bps is None and (request.downlink_bps is not None or request.rtt_s):
-        raise UsageError(
-            "--down and --rtt belong to --bw", hint="a measured link has its own: add --bw, or leave them out"
-        )
-
-
 def _check_accuracy_loss(request: PlanRequest) -> None:
     loss = request.max_accuracy_loss
     if loss is not None and not 0 <= loss <= 1:
@@ -280,31 +272,16 @@ def _link(
     request: PlanRequest, address: str | None, workspace: Workspace, progress: Progress
 ) -> tuple[Link, list[str]]:
     """The link to plan for, to the server at an address if there is one, and what was assumed."""
-    warnings = []
+    link, doubts = _link_choice(request).chosen(address, workspace, progress)
     if request.radio is None and _needs_energy(request):
-        warnings.append(f"no radio was named and {_ASSUMED_RADIO} is assumed: give the device's own with --radio")
-    if request.uplink_bps is not None:
-        declared = Link(
-            uplink_bps=request.uplink_bps,
-            downlink_bps=request.downlink_bps or request.uplink_bps,
-            rtt_s=request.rtt_s,
-        )
-        return declared, warnings
-    if request.link is not None:
-        measured = LinkProfile.load(request.link)
-    else:
-        to = "" if address is None else f" to {address}"
-        found = workspace.newest(LinkProfile, fits=lambda link: address is None or link.server == address)
-        if found is None:
-            raise OffloadError(
-                f"no --bw, and no measured link{to} in {workspace.root}",
-                hint="add --bw 450mbps, or measure with `offload link HOST:PORT`",
-            )
-        progress.note(f"link{to}: took the newest one measured, {found[0]}")
-        measured = found[1]
-    if measured.stopped != "time":
-        warnings.append(f"measuring the link ended early ({measured.stopped}): measure again with `offload link`")
-    return measured.link(), warnings
+        doubts.insert(0, f"no radio was named and {_ASSUMED_RADIO} is assumed: give the device's own with --radio")
+    return link, doubts
+
+
+def _link_choice(request: PlanRequest) -> LinkChoice:
+    return LinkChoice(
+        uplink_bps=request.uplink_bps, downlink_bps=request.downlink_bps, rtt_s=request.rtt_s, link=request.link
+    )
 
 
 def _server_profile(

@@ -126,6 +126,7 @@ class VideoPlan(Artifact):
         least_ap50: What was asked for: no option has less.
         chosen: The best option, with what each frame should take.
         whole: Each frame as it is to the fastest server, likewise.
+        by_servers: The best option with each number of servers, rising.
         alternatives: The next best ways, best first.
         pareto: Options that none beats in latency, bytes and accuracy at once; empty where not asked for.
         considered: How many options were compared.
@@ -147,6 +148,7 @@ class VideoPlan(Artifact):
     least_ap50: NotNegative
     chosen: VideoOption
     whole: VideoOption
+    by_servers: tuple[VideoOption, ...]
     alternatives: tuple[VideoOption, ...]
     pareto: tuple[VideoOption, ...] = ()
     considered: Count
@@ -162,7 +164,7 @@ class VideoPlan(Artifact):
     def _belongs_together(self) -> Self:
         if not self.whole.setting.whole:
             raise ValueError("what is called the whole frame is not")
-        for option in (self.chosen, self.whole, *self.alternatives, *self.pareto):
+        for option in (self.chosen, self.whole, *self.by_servers, *self.alternatives, *self.pareto):
             asked = {ask.server for frame in option.frames for ask in frame.asks}
             if len(option.servers) != option.setting.servers or len(set(option.servers)) != len(option.servers):
                 raise ValueError("an option does not name as many servers as it has")

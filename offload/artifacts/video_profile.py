@@ -86,6 +86,12 @@ class CropRecord(BaseModel):
     decode_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
     answer_bytes: Amount
 
+    @model_validator(mode="after")
+    def _of_the_same_runs(self) -> CropRecord:
+        if len(self.samples_s) != len(self.decode_s):
+            raise ValueError("decoding was not measured as often as the detector")
+        return self
+
     @property
     def pixels(self) -> int:
         """Area."""

@@ -23,6 +23,8 @@ from offload.cli.options import (
     chosen_format,
     existing_file,
 )
+from offload.cli.plan_video import plan_video
+from offload.cli.profile_clip import given
 from offload.cli.terminal import Terminal
 from offload.errors import UsageError
 from offload.units import parse_battery, parse_duration, parse_energy, parse_fraction, parse_rate, parse_size
@@ -37,6 +39,7 @@ class Target(StrEnum):
     LATENCY = "latency"
     ENERGY = "energy"
     THROUGHPUT = "throughput"
+    BANDWIDTH = "bandwidth"
 
 
 def plan(
@@ -57,19 +60,25 @@ def plan(
     server: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SPEC", help="A profile made there, HOST:PORT (profiles there), or a preset; repeatable: the best."
+            metavar="SPEC",
+            help="A profile made there, HOST:PORT (profiles there), or a preset; repeatable: the best, with elf all.",
         ),
     ] = None,
-    target: Annotated[Target, typer.Option(help="What to make best.")] = Target.LATENCY,
+    target: Annotated[
+        Target, typer.Option(help="What to make best; throughput of networks, bandwidth of videos.")
+    ] = Target.LATENCY,
     planner: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="mincut, exact; deepcod, with a codec at the cut; neurosurgeon or maui, as in the papers.",
+            help="mincut, exact; deepcod, with a codec at the cut; neurosurgeon or maui, as in papers; elf, for videos.",
         ),
     ] = "mincut",
     pareto: Annotated[
-        bool, typer.Option("--pareto", help="List the options that none beats in both latency and energy.")
+        bool,
+        typer.Option(
+            "--pareto", help="List the options that none beats in both latency and energy; of videos, bytes and AP50."
+        ),
     ] = False,
     max_latency: Annotated[
         str | None, typer.Option(metavar="TIME", help="Limit: the most a request may take, as 50ms.")
@@ -99,7 +108,12 @@ def plan(
         str | None, typer.Option(metavar="SHARE", help="Codecs: the most accuracy that may be lost, as 1%.")
     ] = None,
     min_accuracy: Annotated[
-        str | None, typer.Option(metavar="SHARE", help="Codecs: the least accuracy behind one, as 92%.")
+        str | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Codecs: the least accuracy behind one, as 92%. Videos: the least AP50, or -1% for a point below the "
+            "whole frame's, which is what is taken if left out.",
+        ),
     ] = None,
     slowdown: Annotated[
         float,
@@ -123,6 +137,12 @@ def plan(
     battery: Annotated[
         str | None, typer.Option(metavar="CHARGE", help="Energy: requests on a full battery, as 3000mAh,3.85V.")
     ] = None,
+    video_profile: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Videos: a clip's profile; the newest one if left out.")
+    ] = None,
+    servers: Annotated[
+        int | None, typer.Option(metavar="N", help="Videos: N servers like the profile's machine, for --server.")
+    ] = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
     form: FormatOption = Format.TABLE,
@@ -130,11 +150,22 @@ def plan(
     output: OutputOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Choose where to cut a profiled model between this device and a server."""
+    """Choose where to cut a profiled model between this device and a server, or how servers share a video's frames."""
     from offload import api
     from offload.artifacts.workspace import Workspace
 
     terminal: Terminal = context.obj
+    workspace = Workspace()
+    delivery = Delivery(
+        terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
+    )
+    if planner == "elf":
+        plan_video(
+            context, delivery, video_profile=video_profile, server=server, servers=servers, bw=bw, down=down, rtt=rtt,
+            link=link, target=target.value, min_accuracy=min_accuracy, radio=radio, pareto=pareto, token=token,
+            tls_ca=tls_ca,
+        )  # fmt: skip
+        return
     request = api.PlanRequest(
         profile=artifact_file(profile, "--profile", "profile"),
         server=tuple(server) if server else None,
@@ -142,7 +173,7 @@ def plan(
         downlink_bps=_given(parse_rate, down),
         rtt_s=parse_duration(rtt),
         link=artifact_file(link, "--link", "link"),
-        target=target.value,
+        target=_target_of_networks(context, target),
         planner=planner,
         pareto=pareto,
         max_latency_s=_given(parse_duration, max_latency),
@@ -164,13 +195,24 @@ def plan(
         token=token,
         tls_ca=existing_file(tls_ca, "--tls-ca"),
     )
-    workspace = Workspace()
-    delivery = Delivery(
-        terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
-    )
     artifact = delivery.make(api.plan, request)
     delivery.deliver(artifact, name=artifact.model.name)
     terminal.note(f"next: offload verify{f' {output}' if output and output != Path('-') else ''}")
+
+
+def _target_of_networks(context: typer.Context, target: Target) -> Literal["latency", "energy", "throughput"]:
+    """The target, after a look for options that are about videos."""
+    for name in ("video_profile", "servers"):
+        if given(context, name):
+            raise UsageError(f"--{name.replace('_', '-')} is about videos", hint="add --planner elf")
+    match target:
+        case Target.LATENCY:
+            return "latency"
+        case Target.ENERGY:
+            return "energy"
+        case Target.THROUGHPUT:
+            return "throughput"
+    raise UsageError("--target bandwidth is about videos", hint="add --planner elf, or use latency or energy")
 
 
 def _given(parse: Callable[[str], T], text: str | None) -> T | None:

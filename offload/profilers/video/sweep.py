@@ -10,6 +10,8 @@ EXPANSIONS = (0.0, 0.1, 0.2, 0.3, 0.4)
 INTERVALS = (1, 2, 3, 5, 8)
 RATIOS = (0.3, 0.4, 0.5)
 QUALITIES = (60, 80, 95)
+QUALITY = 80
+"""In the middle; what crops are timed with."""
 
 
 def settings(servers: int, predictors: Sequence[str]) -> list[Setting]:
@@ -19,8 +21,8 @@ def settings(servers: int, predictors: Sequence[str]) -> list[Setting]:
         servers: How many there are at most.
         predictors: Names; the first is in the middle.
     """
-    whole = Setting(servers=1, rule="equal", interval=0)
-    middle = Setting(servers=servers, predictor=predictors[0])
+    whole = Setting(servers=1, rule="equal", interval=0, quality=QUALITY)
+    middle = Setting(servers=servers, predictor=predictors[0], quality=QUALITY)
     tried = [whole, middle]
     tried += [_changed(middle, expansion=expansion) for expansion in EXPANSIONS]
     tried += [_changed(middle, interval=interval) for interval in INTERVALS]

@@ -1,0 +1,246 @@
+"""What frames should take with servers and a link that they were not measured with.
+
+A setting's replay tells where objects were expected in each frame, what its images had in bytes and took to encode.
+ELF's own code shares the expected boxes out among other servers; bytes and encoding follow pixels as they did in that
+frame of the replay; servers take what their measured lines say, and `offload.video.timing` tells what waits for what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+
+from offload.artifacts.video_plan import FramePrediction
+from offload.artifacts.video_profile import AreaLine, area_line, decode_line, proportional_line
+from offload.artifacts.video_run import AskRecord
+from offload.video.boxes import areas, as_boxes
+from offload.video.expansion import expanded
+from offload.video.methods.elf import Elf, ElfSettings
+from offload.video.partitioning import ServerCost
+from offload.video.proposals.hold import Hold
+from offload.video.timing import AskCost, AskTimes, Line, ask_times
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from offload.artifacts.link import ProtocolCost
+    from offload.artifacts.video_profile import CropRecord, ReplayRecord, Setting, VideoProfile
+    from offload.video.methods.base import Ask
+
+_DRAWS = 8
+"""Runs of each frame, with servers as much faster or slower than usual as single runs were when they were measured."""
+_INTERVAL = 1.96 / 0.6745
+"""Half of the interval that holds 95 % of errors, for each of their median size; of a normal distribution."""
+_MOST_STRAYING = 0.9
+_LEAST_S = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerModel:
+    """What one server takes for an image, from the crops that were measured there."""
+
+    detector: AreaLine
+    decode: AreaLine
+    residual: float
+    """Median distance of the sizes' medians from both lines together, as a share of them."""
+    ratios: tuple[float, ...]
+    """Each run against its size's median."""
+    sizes: tuple[tuple[int, int], ...]
+    """Pixels and bytes of the answer, in the order of pixels."""
+
+    @classmethod
+    def of(cls, crops: Sequence[CropRecord]) -> Self:
+        """From at least two sizes."""
+        detector, decode = area_line(crops), decode_line(crops)
+        fixed_s, slope_s = detector.fixed_s + decode.fixed_s, detector.seconds_per_pixel + decode.seconds_per_pixel
+        runs = [[sum(run) for run in zip(crop.decode_s, crop.samples_s, strict=True)] for crop in crops]
+        medians = [max(median(each), _LEAST_S) for each in runs]
+        off = [abs((fixed_s + slope_s * crop.pixels) / usual - 1) for crop, usual in zip(crops, medians, strict=True)]
+        return cls(
+            detector=detector,
+            decode=decode,
+            residual=median(off),
+            ratios=tuple(run / usual for each, usual in zip(runs, medians, strict=True) for run in each),
+            sizes=tuple(sorted((crop.pixels, crop.answer_bytes) for crop in crops)),
+        )
+
+    @property
+    def cost(self) -> ServerCost:
+        """As the partitioning takes it."""
+        return ServerCost(
+            fixed_s=self.detector.fixed_s + self.decode.fixed_s,
+            seconds_per_pixel=self.detector.seconds_per_pixel + self.decode.seconds_per_pixel,
+        )
+
+    @property
+    def straying(self) -> float:
+        """By which share it may be faster or slower than its line, with 95 %."""
+        return min(_MOST_STRAYING, _INTERVAL * self.residual)
+
+    def run(self, chance: float, *, off: Literal[-1, 0, 1]) -> float:
+        """How many times longer than its line says a run takes, as one that was measured did; chance is 0 to 1."""
+        return self.ratios[int(chance * len(self.ratios))] * (1 + off * self.straying)
+
+    def answer_bytes(self, pixels: float) -> float:
+        """Between the measured sizes along a straight line, beyond them as the nearest."""
+        return float(np.interp(pixels, [size for size, _ in self.sizes], [answer for _, answer in self.sizes]))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrameCosts:
+    """What a frame's images take by themselves."""
+
+    number: int
+    asks: tuple[Ask, ...]
+    costs: tuple[AskCost, ...]
+    plan_s: float
+    merge_s: float
+
+    def latency_s(self, line: Line, costs: Sequence[AskCost]) -> float:
+        """From the frame's start until its answer, with these costs instead of its own."""
+        return self.plan_s + max((times.done_s for times in ask_times(costs, line)), default=0.0) + self.merge_s
+
+
+def frame_costs(
+    profile: VideoProfile,
+    replay: ReplayRecord,
+    setting: Setting,
+    servers: Mapping[int, ServerModel],
+    protocol: ProtocolCost,
+) -> list[FrameCosts]:
+    """Each frame of a replay, shared out among these servers.
+
+    Args:
+        profile: Which the replay is of.
+        replay: Of the same setting with another number of servers, perhaps.
+        setting: The way to share out.
+        servers: Those that are used, by their places among all.
+        protocol: What turning images into messages and back takes.
+    """
+    clip, sent = profile.clip, _SentImages(replay, servers, protocol)
+    loop = Elf(
+        settings=ElfSettings.of(setting, profile.detector.multiple),
+        predictor=Hold(),  # what is expected is known
+        width=clip.width,
+        height=clip.height,
+        servers=[servers[place].cost if place in servers else None for place in range(max(servers) + 1)],
+    )
+    found = []
+    for number, told in enumerate(replay.predicted):
+        wanted = expanded(as_boxes(told), setting.expansion, width=clip.width, height=clip.height)
+        asks = loop.asks(number, wanted[areas(wanted) > 0])
+        found.append(
+            FrameCosts(
+                number=number,
+                asks=asks,
+                costs=tuple(sent.cost(number, ask) for ask in asks),
+                plan_s=replay.plan_s[number],
+                merge_s=replay.merge_s[number],
+            )
+        )
+    return found
+
+
+class _SentImages:
+    """Bytes and encoding by pixels, for regions and small frames apart: lines, and how far a frame is off them."""
+
+    def __init__(self, replay: ReplayRecord, servers: Mapping[int, ServerModel], protocol: ProtocolCost) -> None:
+        self._replay, self._servers, self._protocol = replay, servers, protocol
+        self._lines = {}
+        for small in (False, True):
+            images = [image for frame in replay.images for image in frame if image.small == small]
+            if images:
+                pixels = [image.pixels for image in images]
+                self._lines[small] = (
+                    proportional_line(pixels, [image.sent_bytes for image in images]),
+                    proportional_line(pixels, [max(image.encode_s, _LEAST_S) for image in images]),
+                )
+
+    def cost(self, number: int, ask: Ask) -> AskCost:
+        server, small = self._servers[ask.server], ask.scale != 1
+        size, encode = self._lines[small if small in self._lines else not small]
+        size_off, encode_off = 1.0, 1.0
+        images = [image for image in self._replay.images[number] if image.small == small]
+        if images:
+            size_off = sum(image.sent_bytes for image in images) / sum(size.at(image.pixels) for image in images)
+            encode_off = sum(image.encode_s for image in images) / sum(encode.at(image.pixels) for image in images)
+        sent_bytes = size.at(ask.pixels) * size_off
+        decode_s = server.decode.fixed_s + server.decode.seconds_per_pixel * ask.pixels
+        return AskCost(
+            server=ask.server,
+            encode_s=encode.at(ask.pixels) * encode_off + self._protocol.encode.at(sent_bytes).value,
+            sent_bytes=sent_bytes,
+            decode_s=decode_s + self._protocol.decode.at(sent_bytes).value,
+            server_s=server.detector.fixed_s + server.detector.seconds_per_pixel * ask.pixels,
+            answer_bytes=server.answer_bytes(ask.pixels),
+        )
+
+
+def latencies(
+    frames: Sequence[FrameCosts], servers: Mapping[int, ServerModel], line: Line, *, off: Literal[-1, 0, 1] = 0
+) -> NDArray[np.float64]:
+    """Latency of each frame in some runs, seconds, (frames, runs).
+
+    Args:
+        frames: Of a clip.
+        servers: By their places.
+        line: The link.
+        off: 0 with servers as their lines say; -1 and 1 with all as fast and as slow as those may be off.
+    """
+    found = np.empty((len(frames), _DRAWS))
+    for row, frame in zip(found, frames, strict=True):
+        chances = np.random.default_rng(frame.number).random((_DRAWS, len(frame.costs))).tolist()
+        for run, chance in enumerate(chances):
+            costs = [
+                _slowed(cost, servers[cost.server].run(share, off=off))
+                for cost, share in zip(frame.costs, chance, strict=True)
+            ]
+            row[run] = frame.latency_s(line, costs)
+    return found
+
+
+def predicted(frame: FrameCosts, line: Line) -> FramePrediction:
+    """A frame with every server as its line says."""
+    times = ask_times(frame.costs, line)
+    return FramePrediction(
+        number=frame.number,
+        asks=tuple(
+            _record(ask, cost, each, frame.plan_s)
+            for ask, cost, each in zip(frame.asks, frame.costs, times, strict=True)
+        ),
+        plan_s=frame.plan_s,
+        merge_s=frame.merge_s,
+        latency_s=frame.latency_s(line, frame.costs),
+    )
+
+
+def _record(ask: Ask, cost: AskCost, times: AskTimes, plan_s: float) -> AskRecord:
+    left, top, right, bottom = (int(side) for side in ask.region[0])
+    return AskRecord(
+        server=ask.server,
+        box=(left, top, right, bottom),
+        scale=ask.scale,
+        sent_bytes=round(cost.sent_bytes),
+        sent_at_s=plan_s + times.sent_at_s,
+        encode_s=cost.encode_s,
+        uplink_s=times.uplink_s,
+        queue_s=times.queue_s,
+        decode_s=times.decode_s,
+        server_s=times.server_s,
+        downlink_s=times.downlink_s,
+    )
+
+
+def _slowed(cost: AskCost, factor: float) -> AskCost:
+    return AskCost(
+        server=cost.server,
+        encode_s=cost.encode_s,
+        sent_bytes=cost.sent_bytes,
+        decode_s=cost.decode_s * factor,
+        server_s=cost.server_s * factor,
+        answer_bytes=cost.answer_bytes,
+    )
