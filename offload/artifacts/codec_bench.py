@@ -17,6 +17,8 @@ from offload.artifacts.profile import ModelIdentity, RuntimeIdentity
 from offload.graph.model_graph import Tensor
 
 Tail = Literal["as it is", "fine-tuned"]
+EXAMPLES_A_STEP = 32
+"""In which trainings are counted, whatever their batches were."""
 Errors = tuple[NotNegative, ...]
 
 
@@ -47,7 +49,7 @@ class CodecRow:
     """None for a codec that is no network."""
     decoder: NetworkSize | None = None
     trained_steps: Amount = 0
-    """Batches of 32 examples that taught the codec, or the tail where that is fine-tuned; 0 where nothing learned."""
+    """Batches of EXAMPLES_A_STEP examples that taught the codec, or the tail where that is fine-tuned; 0 where nothing learned."""
     ablation: bool = False
     """A row that explains others (random encoder, no distillation), for tables only."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from offload.artifacts.codec import LearnedKind, TrainingRecord
-from offload.artifacts.codec_bench import family_of
+from offload.artifacts.codec_bench import EXAMPLES_A_STEP, family_of
 from offload.codecs.base import Codec
 from offload.codecs.catalogue import default_texts, make_codec
 from offload.codecs.trained import TrainedFiles
@@ -92,8 +92,8 @@ def trained_candidates(
 
 
 def trained_steps(training: TrainingRecord) -> int:
-    """Batches of 32 examples that a codec learned from."""
-    return len(training.epochs) * max(1, training.examples // BATCH)
+    """Of EXAMPLES_A_STEP examples that a codec learned from."""
+    return len(training.epochs) * max(1, training.examples // EXAMPLES_A_STEP)
 
 
 def _how_long(files: TrainedFiles) -> tuple[bool, int, str]:

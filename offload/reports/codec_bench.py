@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from offload.artifacts.codec_bench import CodecBench, CodecRow, payload_estimate
+from offload.artifacts.codec_bench import EXAMPLES_A_STEP, CodecBench, CodecRow, payload_estimate
 from offload.artifacts.estimate import median_estimate
 from offload.artifacts.link import AffineCost
 from offload.reports.document import NOTHING, Cell, Quantity, Report, Scalar, Section, change, fraction, human, seconds
@@ -102,9 +102,9 @@ def _how(bench: CodecBench) -> Section:
     tails = [row.trained_steps for row in bench.rows if row.tail == "fine-tuned"]
     learned = [row.trained_steps for row in bench.rows if row.encoder is not None and not row.ablation]
     if tails:
-        lines.append(f"tuned tail: the server's layers were trained on what the codec leaves, {_steps(tails)}")
+        lines.append(f"tuned tail: the server's layers were trained on what the codec leaves, {_examples(tails)}")
     if learned:
-        lines.append(f"learned codecs: {_steps(learned)}")
+        lines.append(f"learned codecs: trained on {_examples(learned)}")
     seeds = {len(row.errors) for row in bench.rows if row.encoder is not None and not row.ablation}
     if seeds:
         lines.append(f"learned codecs: mean of {min(seeds)} seed{'s' if min(seeds) > 1 else ''} at least")
@@ -117,9 +117,10 @@ def _how(bench: CodecBench) -> Section:
     return Section(title="How", lines=tuple(lines))
 
 
-def _steps(counts: Sequence[int]) -> str:
-    least, most = min(counts), max(counts)
-    return f"{least} steps of 32 examples" if least == most else f"{least} to {most} steps of 32 examples"
+def _examples(batches: Sequence[int]) -> str:
+    """How many examples taught, repeats counted."""
+    least, most = (count * EXAMPLES_A_STEP for count in (min(batches), max(batches)))
+    return f"{least} examples" if least == most else f"{least} to {most} examples"
 
 
 def _record(bench: CodecBench, row: CodecRow) -> dict[str, Scalar]:

@@ -164,8 +164,8 @@ def test_the_report_has_every_method_and_its_size() -> None:
     told = render(bench, "table", width=250)
     assert "JPEG q5, tuned tail" in told
     assert "100 B" in told
-    assert "trained on what the codec leaves, 100 steps of 32 examples" in told
-    assert "learned codecs: 750 steps of 32 examples" in told
+    assert "trained on what the codec leaves, 3200 examples" in told
+    assert "learned codecs: trained on 24000 examples" in told
     assert "-12.5 %" in told
     lines = render(bench, "csv").splitlines()
     assert len(lines) == 1 + len(BENCH.rows)
