@@ -29,6 +29,7 @@ class AskRecord(BaseModel):
         downlink_s: Until the device has the answer.
         found: Boxes in the answer.
         answered: Whether there was one; without, its times are 0.
+        on_device: Whether the device looked at it, as no server was left; nothing was sent, then.
     """
 
     model_config = _FROZEN
@@ -46,6 +47,13 @@ class AskRecord(BaseModel):
     downlink_s: Seconds = 0.0
     found: Amount = 0
     answered: bool = True
+    on_device: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """Of what was sent."""
+        left, top, right, bottom = self.box
+        return max(1, round((right - left) * self.scale)) * max(1, round((bottom - top) * self.scale))
 
     @property
     def done_s(self) -> float:
@@ -63,8 +71,10 @@ class FrameRecord(BaseModel):
         boxes: What the answer is: left, top, right and bottom of each object, pixels.
         scores: Of each, 0 to 1.
         labels: Of each, an index of the detector's classes.
+        held: How many of the boxes, the last ones, nobody looked at: objects where they were expected, with the scores
+            that they had last.
         plan_s: Predicting and partitioning.
-        merge_s: Merging and indexing.
+        merge_s: From the last answer on: reading it, merging and indexing.
         latency_s: From the frame's start until its answer.
     """
 
@@ -76,6 +86,7 @@ class FrameRecord(BaseModel):
     boxes: FrameBoxes
     scores: tuple[Share, ...]
     labels: tuple[Amount, ...]
+    held: Amount = 0
     plan_s: Seconds
     merge_s: Seconds
     latency_s: Seconds
@@ -89,6 +100,8 @@ class FrameRecord(BaseModel):
     def _of_one_length(self) -> FrameRecord:
         if not len(self.boxes) == len(self.scores) == len(self.labels):
             raise ValueError("boxes, scores and labels are not as many")
+        if self.held > len(self.boxes):
+            raise ValueError("more boxes were held than there are")
         return self
 
 
@@ -101,6 +114,8 @@ class VideoRun(Artifact):
         method: How frames were offloaded: `elf`, or what it is compared with.
         setting: Of ELF; what it does not use of that is without meaning for other methods.
         servers: As the user named them.
+        link: What was between the device and them.
+        plan_hash: SHA-256 of the content of the plan that was executed; None where there was none.
         emulated: Whether each image's time was measured alone and the slowest taken, rather than all at once.
         notes: What happened on the way: a server that stopped answering.
         frames: In order.
@@ -114,6 +129,8 @@ class VideoRun(Artifact):
     method: str
     setting: Setting
     servers: Annotated[tuple[str, ...], Field(min_length=1)]
+    link: str = "the network as it is"
+    plan_hash: str | None = None
     emulated: bool
     notes: tuple[str, ...] = ()
     frames: Annotated[tuple[FrameRecord, ...], Field(min_length=1)]
@@ -123,4 +140,9 @@ class VideoRun(Artifact):
     def _belongs_together(self) -> VideoRun:
         if any(ask.server >= len(self.servers) for frame in self.frames for ask in frame.asks):
             raise ValueError("a frame was sent to a server that the run does not name")
+        numbers = [frame.number for frame in self.frames]
+        if numbers != sorted(set(numbers)) or numbers[-1] >= self.clip.frames:
+            raise ValueError("its frames are not the clip's, in order")
+        if any(label >= len(self.detector.classes) for frame in self.frames for label in frame.labels):
+            raise ValueError("a frame shows a class that the detector does not name")
         return self

@@ -195,18 +195,45 @@ class ServerClient:
         inputs = [self._input(key, array) for key, array in feeds.items()]
         started_ns = time.perf_counter_ns()
         result = self._call(self._client.infer, name, inputs, timeout_s=timeout_s, **more)
-        finished_ns = time.perf_counter_ns()
-        response = result.get_response()
-        outputs = {output.name: result.as_numpy(output.name) for output in response.outputs}
-        decoded_ns = time.perf_counter_ns()
-        return InferResult(
-            outputs=outputs,
-            encoding_ns=encoding_ns,
-            started_ns=started_ns,
-            finished_ns=finished_ns,
-            decoded_ns=decoded_ns,
-            server=ServerTimes.of_response(response),
-        )
+        return _read(result, encoding_ns, started_ns)
+
+    def begin(
+        self,
+        name: str,
+        feeds: Mapping[str, Array],
+        done: Callable[[InferResult | ServerError], None],
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
+        """Start one inference and return: many of one connection may be on their way, and overlap.
+
+        Args:
+            name: The model.
+            feeds: As for `infer`.
+            done: Told once what came of it, on a thread of the connection; it must not wait, nor raise.
+            timeout_s: Longest time until then.
+
+        Raises:
+            ServerError: a tensor cannot be sent.
+        """
+        allowed_s = timeout_s or self._timeout_s
+        encoding_ns = time.perf_counter_ns()
+        inputs = [self._input(key, array) for key, array in feeds.items()]
+        started_ns = time.perf_counter_ns()
+
+        def told(result: Any, error: InferenceServerException | None) -> None:
+            if error is not None:
+                done(server_error(error, self.address, allowed_s))
+                return
+            try:
+                answer = _read(result, encoding_ns, started_ns)
+            except Exception as problem:  # whatever a malformed answer makes the client library stumble over
+                hint = "run the same version of offload on both sides"
+                done(ServerError(f"what {self.address} answers cannot be read: {problem}", hint=hint, code=""))
+                return
+            done(answer)
+
+        self._call(self._client.async_infer, name, inputs, told, timeout_s=allowed_s)
 
     def statistics(self, name: str) -> ModelCounts:
         """What the model has done since it was loaded."""
@@ -277,6 +304,22 @@ class ServerClient:
             return method(*args, headers=self._headers, client_timeout=allowed_s, **options)
         except InferenceServerException as error:
             raise server_error(error, self.address, allowed_s) from error
+
+
+def _read(result: Any, encoding_ns: int, started_ns: int) -> InferResult:
+    """What came of a call, as soon as it is there."""
+    finished_ns = time.perf_counter_ns()
+    response = result.get_response()
+    outputs = {output.name: result.as_numpy(output.name) for output in response.outputs}
+    decoded_ns = time.perf_counter_ns()
+    return InferResult(
+        outputs=outputs,
+        encoding_ns=encoding_ns,
+        started_ns=started_ns,
+        finished_ns=finished_ns,
+        decoded_ns=decoded_ns,
+        server=ServerTimes.of_response(response),
+    )
 
 
 def _credentials(tls: Path | Literal["system"]) -> grpc.ChannelCredentials:

@@ -29,8 +29,7 @@ def emulated_client(
 ) -> Iterator[ServerClient]:
     """A connection to the server that `direct` reaches, through an emulated link.
 
-    The emulation is one more process to wake on the way, each way, which takes 0.1 to 0.4 ms. By how much it is late
-    is measured beside the direct connection and taken off the link's delays, as far as they go.
+    The link is as `on_time` has it.
 
     Args:
         direct: The server without the link.
@@ -42,9 +41,7 @@ def emulated_client(
     Raises:
         OffloadError: the emulation does not start, the server cannot be reached, or the traffic broke off.
     """
-    longest_s = max(uplink.delay_s, downlink.delay_s)
-    late_s = lateness_s(direct, connect, delay_s=min(longest_s, _LONGEST_DELAY_S)) if longest_s else 0.0
-    shapes = [dataclasses.replace(shape, delay_s=max(0.0, shape.delay_s - late_s)) for shape in (uplink, downlink)]
+    shapes = on_time(direct, connect, uplink=uplink, downlink=downlink)
     with ExitStack() as stack:
         link = stack.enter_context(LinkEmulator(direct.address, uplink=shapes[0], downlink=shapes[1]))
         client = stack.enter_context(connect(link.address))
@@ -52,6 +49,26 @@ def emulated_client(
             other = stack.enter_context(connect(link.address))
             stack.enter_context(background_traffic(direct, other, rate_bps=uplink.rate_bps))
         yield client
+
+
+def on_time(
+    direct: ServerClient, connect: Callable[[str], ServerClient], *, uplink: LinkShape, downlink: LinkShape
+) -> tuple[LinkShape, LinkShape]:
+    """What to emulate so that messages take what a link of these shapes would.
+
+    The emulation is one more process to wake on the way, each way, which takes 0.1 to 0.4 ms. By how much it is late
+    is measured beside the direct connection and taken off the link's delays, as far as they go.
+
+    Args:
+        direct: A server without the link.
+        connect: Makes a client of an address.
+        uplink: From the client to the server.
+        downlink: The way back.
+    """
+    longest_s = max(uplink.delay_s, downlink.delay_s)
+    late_s = lateness_s(direct, connect, delay_s=min(longest_s, _LONGEST_DELAY_S)) if longest_s else 0.0
+    up, down = (dataclasses.replace(shape, delay_s=max(0.0, shape.delay_s - late_s)) for shape in (uplink, downlink))
+    return up, down
 
 
 def lateness_s(direct: ServerClient, connect: Callable[[str], ServerClient], *, delay_s: float) -> float:

@@ -1,6 +1,7 @@
 """A link of a given rate and delay without root: a TCP proxy in a process of its own that paces each direction.
 
-The rate is that of TCP's payload; headers are not counted. All connections share the line, as they would share a radio.
+The rate is that of TCP's payload; headers are not counted. All connections share the line, as they would share a radio,
+whichever of several servers behind it they are to.
 """
 
 from __future__ import annotations
@@ -37,29 +38,35 @@ class LinkEmulator:
     """`with LinkEmulator(target, uplink=shape, downlink=shape) as link:` then connect to `link.address`.
 
     Args:
-        target_address: HOST:PORT of the server behind the link.
-        uplink: From those who connect to the target.
-        downlink: From the target back.
+        target_addresses: HOST:PORT of each server behind the link, at least one.
+        uplink: From those who connect to the targets.
+        downlink: From the targets back.
 
     Raises:
-        UsageError: the address is not one.
+        UsageError: an address is not one.
     """
 
-    def __init__(self, target_address: str, *, uplink: LinkShape, downlink: LinkShape) -> None:
-        parse_address(target_address)
+    def __init__(self, *target_addresses: str, uplink: LinkShape, downlink: LinkShape) -> None:
+        for address in target_addresses:
+            parse_address(address)
         self._settings = {
-            "target": target_address,
+            "targets": target_addresses,
             "uplink": dataclasses.asdict(uplink),
             "downlink": dataclasses.asdict(downlink),
         }
         self._child: ChildProcess | None = None
-        self.address = ""
-        """HOST:PORT of this end of the link, once it is up."""
+        self.addresses: tuple[str, ...] = ()
+        """HOST:PORT of this end of the link for each target, once it is up."""
+
+    @property
+    def address(self) -> str:
+        """That of the first target."""
+        return self.addresses[0]
 
     def __enter__(self) -> Self:
         self._child = ChildProcess("offload.serving.link_emulation", self._settings)
         try:
-            self.address = self._child.answer(30.0)["address"]
+            self.addresses = tuple(self._child.answer(30.0)["addresses"])
         except ChildError as failure:
             self._child.kill()
             raise OffloadError(
@@ -148,15 +155,16 @@ class _Proxy:
     """A single-threaded loop over all connections: nothing here waits for another thread's turn."""
 
     def __init__(
-        self, listener: socket.socket, target: tuple[str, int], uplink: LinkShape, downlink: LinkShape
+        self, targets: Mapping[socket.socket, tuple[str, int]], uplink: LinkShape, downlink: LinkShape
     ) -> None:
-        self._listener, self._target = listener, target
+        self._targets = targets
         self._uplink, self._downlink = uplink, downlink
         self._up_line, self._down_line = VirtualLine(uplink), VirtualLine(downlink)
         self._connections: list[tuple[_Stream, _Stream]] = []
         # select() takes microseconds where epoll rounds to milliseconds
         self._selector = selectors.SelectSelector()
-        self._selector.register(listener, selectors.EVENT_READ)
+        for listener in targets:
+            self._selector.register(listener, selectors.EVENT_READ)
 
     def run(self) -> None:
         """Carry bytes for ever."""
@@ -172,8 +180,9 @@ class _Proxy:
                 wake_s = min(wake_s, stream.next_event_s(now_s))
         timeout_s = None if wake_s == float("inf") else max(0.0, wake_s - now_s)
         ready = {key.fileobj: events for key, events in self._selector.select(timeout_s)}
-        if self._listener in ready:
-            self._accept()
+        for listener, target in self._targets.items():
+            if listener in ready:
+                self._accept(listener, target)
         for pair in list(self._connections):
             try:
                 for stream in pair:
@@ -203,13 +212,13 @@ class _Proxy:
         elif watched.events != events:
             self._selector.modify(connection, events)
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket, target: tuple[str, int]) -> None:
         try:
-            near, _ = self._listener.accept()
+            near, _ = listener.accept()
         except OSError:  # gone before we came to it
             return
         try:
-            far = socket.create_connection(self._target, timeout=_CONNECT_TIMEOUT_S)
+            far = socket.create_connection(target, timeout=_CONNECT_TIMEOUT_S)
         except OSError:
             _drop(near)
             return
@@ -249,18 +258,22 @@ def _sharpen_timers() -> None:
 
 
 def main() -> int:
-    """The emulator's process: settings in, its address out, then carry bytes until killed."""
+    """The emulator's process: settings in, its addresses out, then carry bytes until killed."""
     settings = read_settings()
     _sharpen_timers()
+    targets = {_listener(): parse_address(target) for target in settings["targets"]}
+    answer(addresses=[format_address(*listener.getsockname()) for listener in targets])
+    _Proxy(targets, LinkShape(**settings["uplink"]), LinkShape(**settings["downlink"])).run()
+    return 0
+
+
+def _listener() -> socket.socket:
     listener = socket.socket()
     # inherited by the connections it accepts; small buffers let the sender feel the rate
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER_BYTES)
     listener.bind(("127.0.0.1", 0))
     listener.listen(64)
-    answer(address=format_address(*listener.getsockname()))
-    shapes = (LinkShape(**settings["uplink"]), LinkShape(**settings["downlink"]))
-    _Proxy(listener, parse_address(settings["target"]), *shapes).run()
-    return 0
+    return listener
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from offload.artifacts.link import Link
 from offload.artifacts.plan import Plan
 from offload.environment import physical_cores
 from offload.errors import OffloadError
@@ -39,7 +40,11 @@ class Endpoint:
 
 def plan_link(plan: Plan) -> tuple[LinkShape, LinkShape]:
     """The plan's link as one to emulate: half of the round trip is each direction's delay."""
-    link = plan.link
+    return link_shapes(plan.link)
+
+
+def link_shapes(link: Link) -> tuple[LinkShape, LinkShape]:
+    """A link as one to emulate, uplink and downlink."""
     return (
         LinkShape(rate_bps=link.uplink_bps, delay_s=link.rtt_s / 2),
         LinkShape(rate_bps=link.downlink_bps, delay_s=link.rtt_s / 2),

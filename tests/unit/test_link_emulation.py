@@ -123,6 +123,32 @@ def receive_all(connection: socket.socket) -> bytes:
 FAST = parse_link("200mbps,1ms")
 
 
+def test_several_servers_behind_one_link_are_told_apart_and_share_its_rate(peer) -> None:
+    sizes = (30_000, 50_000)
+    sizes_come = peer(lambda connection: connection.sendall(b"%d" % len(receive_all(connection))))
+    twice_come = peer(lambda connection: connection.sendall(b"%d" % (2 * len(receive_all(connection)))))
+    told: dict[int, bytes] = {}
+
+    def talk(index: int) -> None:
+        host, _, port = link.addresses[index].rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            connection.sendall(bytes(sizes[index]))
+            connection.shutdown(socket.SHUT_WR)
+            told[index] = connection.recv(64)
+
+    with LinkEmulator(sizes_come, twice_come, uplink=parse_link("1mbps"), downlink=FAST) as link:
+        assert len(set(link.addresses)) == 2
+        started = time.perf_counter()
+        threads = [threading.Thread(target=talk, args=(index,)) for index in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        took_s = time.perf_counter() - started
+    assert told == {0: b"30000", 1: b"100000"}
+    assert took_s >= sum(sizes) * 8 / 1e6  # one after the other on the line, and not side by side
+
+
 def test_bytes_arrive_intact_both_ways_over_many_connections(peer) -> None:
     payloads = [random.Random(seed).randbytes(size) for seed, size in enumerate((1, 1000, 70_000, 1_500_000))]
     received: dict[int, bytes] = {}
