@@ -36,6 +36,10 @@ OutputOption = Annotated[
     typer.Option("--output", "-o", metavar="FILE", help="Write the artifact here, not to the workspace; - is stdout."),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file of -o.")]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw what came of a clip, too: a .png, .svg or .html file."),
+]
 TokenOption = Annotated[
     str | None, typer.Option("--token", envvar="OFFLOAD_TOKEN", metavar="TEXT", help="The server's token.")
 ]

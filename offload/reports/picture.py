@@ -1,4 +1,4 @@
-"""Line and scatter charts as files: PNG, SVG, or an HTML page that needs nothing else."""
+"""Line, scatter and bar charts as files: PNG, SVG, or an HTML page that needs nothing else."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Style = Literal["line", "dashed", "steps", "points"]
+Style = Literal["line", "dashed", "steps", "points", "marked", "bars"]
 _ENDINGS = (".png", ".svg", ".html")
 _COLORS = 10
 """After so many the colours begin again."""
-_WIDTH_IN, _PANEL_IN, _DPI = 8.0, 2.4, 150
+_HEADROOM = 1.03
+_WIDTH_IN, _COLUMN_IN, _PANEL_IN, _DPI = 8.0, 6.0, 2.4, 150
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +35,11 @@ class Series:
     x: Sequence[float]
     y: Sequence[float]
     style: Style = "line"
-    """`steps` holds each value until the next x."""
+    """`steps` holds each value until the next x; `marked` is a line that shows its points; `bars` lie in rows, y."""
     color: str | None = None
     """As matplotlib names it; None takes the next one."""
+    start: Sequence[float] = ()
+    """Where each bar begins, which ends at x; 0 where this is empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,18 +53,23 @@ class Panel:
     log_y: bool = False
     height: float = 1.0
     """Against that of the other panels."""
-    legend: Literal["best", "upper left"] = "best"
-    """Where, finding the best place among many points takes long."""
+    legend: Literal["best", "upper left", "beside"] = "best"
+    """Where, finding the best place among many points takes long; `beside` is outside, on the right."""
+    rows: Sequence[str] = ()
+    """Names of bars' rows, from 0, the first on top."""
+    from_zero: bool = False
+    """Whether the y axis begins at 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """Panels under one another."""
+    """Panels, row by row."""
 
     title: str
     panels: Sequence[Panel]
     share_x: bool = False
-    """Whether the panels have one x axis, labelled under the last."""
+    """Whether the panels have one x axis, labelled under the last; of one column only."""
+    columns: int = 1
 
 
 def check_picture_file(path: Path, *, force: bool) -> None:
@@ -118,13 +126,19 @@ def write_picture(picture: Picture, path: Path) -> None:
 def _draw(picture: Picture) -> Figure:
     from matplotlib.figure import Figure  # no pyplot: no window, no state that outlives the picture
 
-    heights = [panel.height for panel in picture.panels]
-    figure = Figure(figsize=(_WIDTH_IN, _PANEL_IN * sum(heights) + 0.6), layout="constrained")
+    count = picture.columns
+    rows = [picture.panels[start : start + count] for start in range(0, len(picture.panels), count)]
+    heights = [max(panel.height for panel in row) for row in rows]
+    width = _WIDTH_IN if count == 1 else _COLUMN_IN * count
+    figure = Figure(figsize=(width, _PANEL_IN * sum(heights) + 0.6), layout="constrained")
     every = figure.subplots(
-        len(heights), 1, squeeze=False, sharex=picture.share_x, gridspec_kw={"height_ratios": heights}
+        len(heights), count, squeeze=False, sharex=picture.share_x, gridspec_kw={"height_ratios": heights}
     )
-    for number, (panel, axes) in enumerate(zip(picture.panels, every[:, 0], strict=True)):
-        _draw_panel(panel, axes)
+    for number, axes in enumerate(every.flat):
+        if number >= len(picture.panels):
+            axes.set_axis_off()
+            continue
+        _draw_panel(picture.panels[number], axes)
         if picture.share_x and number < len(heights) - 1:
             axes.set_xlabel("")
     figure.suptitle(picture.title)
@@ -132,7 +146,7 @@ def _draw(picture: Picture) -> Figure:
 
 
 def _draw_panel(panel: Panel, axes: Axes) -> None:
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import LogFormatter, MaxNLocator
 
     class PlainNumbers(LogFormatter):
         """Labels where it would have them: 0.2 rather than 2e-01."""
@@ -152,6 +166,12 @@ def _draw_panel(panel: Panel, axes: Axes) -> None:
                 axes.plot(series.x, series.y, "--", linewidth=1.2, label=label, color=series.color)
             case "line":
                 axes.plot(series.x, series.y, linewidth=1.2, label=label, color=series.color)
+            case "marked":
+                axes.plot(series.x, series.y, "o-", markersize=4, linewidth=1.2, label=label, color=series.color)
+            case "bars":
+                start = series.start or [0.0] * len(series.x)
+                wide = [end - begin for begin, end in zip(start, series.x, strict=True)]
+                axes.barh(series.y, wide, left=start, height=0.7, label=label, color=series.color)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     if panel.log_x:
@@ -161,9 +181,19 @@ def _draw_panel(panel: Panel, axes: Axes) -> None:
     for axis in (axes.xaxis,) * panel.log_x + (axes.yaxis,) * panel.log_y:
         axis.set_major_formatter(PlainNumbers())
         axis.set_minor_formatter(PlainNumbers(minor_thresholds=(2, 0.5)))
+    if panel.rows:
+        axes.set_yticks(range(len(panel.rows)), panel.rows)
+        axes.set_ylim(len(panel.rows) - 0.5, -0.5)
+    elif panel.from_zero:
+        axes.set_ylim(0, _HEADROOM * axes.get_ylim()[1])
+    if all(isinstance(value, int) for series in panel.series for value in series.x):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=True, alpha=0.3)
     if any(series.label for series in panel.series):
-        axes.legend(fontsize="small", loc=panel.legend)
+        if panel.legend == "beside":
+            axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+        else:
+            axes.legend(fontsize="small", loc=panel.legend)
 
 
 def _page(title: str, svg: str) -> str:
