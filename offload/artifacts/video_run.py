@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from offload.artifacts.base import Amount, Artifact, Seconds
 from offload.artifacts.video_profile import ClipRecord, DetectorRecord, FrameBoxes, Setting, Share
 
+EMBEDDED = "embedded"
+"""What servers that a run started itself are called, with a number behind."""
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 

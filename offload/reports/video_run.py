@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from offload.artifacts.video_run import AskRecord, FrameRecord, VideoRun
+from offload.artifacts.video_run import EMBEDDED, AskRecord, FrameRecord, VideoRun
 from offload.reports.document import Cell, Report, Scalar, Section, fraction, seconds
 
 _PARTS = {
@@ -109,11 +109,14 @@ def _how(run: VideoRun) -> Section:
         f"servers: {', '.join(run.servers)}; link: {run.link}",
         "frames are not paced: each begins when the one before it is answered",
     ]
+    if run.servers[0].startswith(EMBEDDED):
+        lines.append("device, link and servers share this machine's cores: for times, name servers with --server")
     if run.emulated:
         lines.append("emulated: each image was looked at alone on one machine, and a frame takes what its slowest does")
     if run.method == "elf":
-        small = f"a small frame of {setting.ratio:g} 1 in {setting.interval}" if setting.interval else "no small frame"
-        lines.append(f"expansion {setting.expansion:.0%}, {small}, {setting.predictor} motion, JPEG {setting.quality}")
+        lines.append(f"expansion {setting.expansion:.0%}, {setting.predictor} motion, JPEG {setting.quality}")
+        if setting.interval:
+            lines.append(f"one frame in {setting.interval} is sent whole, too, at {setting.ratio:g} of its sides")
     else:
         lines.append(f"method: {run.method}, JPEG {setting.quality}")
     if run.stopped == "interrupted":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from offload.artifacts.video_profile import ClipRecord
-from offload.artifacts.video_run import FrameRecord, VideoRun
+from offload.artifacts.video_run import EMBEDDED, FrameRecord, VideoRun
 from offload.environment import physical_cores
 from offload.errors import OffloadError, UsageError
 from offload.runtimes.onnxruntime import OnnxRuntime
@@ -168,7 +168,7 @@ def _cost(plan: VideoPlan, place: int) -> ServerCost:
 
 
 def _names(count: int) -> tuple[str, ...]:
-    return tuple(f"embedded {number}" for number in range(1, count + 1))
+    return tuple(f"{EMBEDDED} {number}" for number in range(1, count + 1))
 
 
 class _HashedFrames:

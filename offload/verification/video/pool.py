@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -39,6 +39,7 @@ _RETRY_S = 1.0
 """From one attempt to reach a dead server to the next; they are made beside the frames."""
 _REACHING_S = 3.0
 """What a server may take to say that it is there."""
+_CLOCK_CALLS = 5
 _GONE = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 """gRPC's statuses of a server that is not there; with others it is there and says why not."""
 
@@ -58,9 +59,16 @@ class _Connection:
 
     client: ServerClient
     """Through the emulated link, where there is one."""
+    direct: ServerClient
+    """Beside it."""
     offset: ClockOffset
     rtt_s: float
     """Of an empty message through the link."""
+
+    def close(self) -> None:
+        """End what is on its way."""
+        self.client.close()
+        self.direct.close()
 
 
 @dataclass(kw_only=True)
@@ -151,7 +159,21 @@ class ServerPool:
             thread.join(_REACHING_S)
         for server in self._servers:
             if server.connection is not None:
-                server.connection.client.close()
+                server.connection.close()
+
+    def synchronise(self) -> None:
+        """Ask the servers for their clocks again, which run away from ours; to be done between frames."""
+        for index, server in enumerate(self._servers):
+            connection = server.connection
+            if connection is None:
+                continue
+            try:
+                offset = connection.direct.clock_offset(_CLOCK_CALLS)
+            except ServerError as error:
+                self.lose(index, error.message)
+                continue
+            if offset is not None:
+                server.connection = replace(connection, offset=offset)
 
     def send(self, server: int, payload: bytes) -> int:
         """Send an image to a server that is there; a ticket, with which `next_reply` gives its answer later.
@@ -190,7 +212,7 @@ class ServerPool:
         if one.connection is None:
             return
         connection, one.connection = one.connection, None
-        connection.client.close()
+        connection.close()
         one.recent_s.clear()
         self._tell(f"server {one.address} is left out: {reason}")
         self._revive(server)
@@ -212,7 +234,7 @@ class ServerPool:
             except OffloadError:
                 continue
             if self._closed.is_set():
-                connection.client.close()
+                connection.close()
                 return
             self._tell(f"server {server.address} is there again")
             server.connection = connection
@@ -224,7 +246,8 @@ class ServerPool:
         Raises:
             ServerError: it is not there, or refuses.
         """
-        with self._connect(server.address, timeout_s=_REACHING_S) as direct:
+        with ExitStack() as stack:
+            direct = stack.enter_context(self._connect(server.address, timeout_s=_REACHING_S))
             direct.check()
             self.served.ensure(direct)
             offset = direct.clock_offset()  # beside the link: one that is slower one way than the other shifts it
@@ -232,12 +255,10 @@ class ServerPool:
                 raise ServerError(
                     f"the server at {server.address} does not tell its times", hint="use `offload serve`", code=""
                 )
-        client = self._connect(server.behind)
-        try:
-            return _Connection(client=client, offset=offset, rtt_s=statistics.median(client.rtt()))
-        except BaseException:
-            client.close()
-            raise
+            client = stack.enter_context(self._connect(server.behind))
+            connection = _Connection(client=client, direct=direct, offset=offset, rtt_s=statistics.median(client.rtt()))
+            stack.pop_all()
+        return connection
 
 
 @contextmanager
