@@ -24,6 +24,7 @@ from offload.api.simulations import SimulateRequest, simulate
 from offload.api.verifications import VerifyRequest, verify
 from offload.api.video_plans import VideoPlanRequest, plan_video
 from offload.api.video_profiles import VideoProfileRequest, profile_video
+from offload.api.video_runs import VideoRunRequest, run_video
 from offload.api.videos import MakeVideoOutlook, MakeVideoRequest, make_video, make_video_outlook
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "VerifyRequest",
     "VideoPlanRequest",
     "VideoProfileRequest",
+    "VideoRunRequest",
     "bench_codecs",
     "calibrate",
     "fit",
@@ -59,6 +61,7 @@ __all__ = [
     "profile",
     "profile_video",
     "reproduce",
+    "run_video",
     "show_codec",
     "simulate",
     "train_codecs",

@@ -22,6 +22,7 @@ from offload.cli.models import models
 from offload.cli.plan import plan
 from offload.cli.profile import profile
 from offload.cli.reproduce import reproduce
+from offload.cli.run import run
 from offload.cli.serve import serve
 from offload.cli.simulate import simulate
 from offload.cli.terminal import Terminal
@@ -38,7 +39,7 @@ app = typer.Typer(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (profile, link, plan, serve, verify, simulate, models, devices, calibrate, fit, reproduce):
+for verb in (profile, link, plan, serve, verify, run, simulate, models, devices, calibrate, fit, reproduce):
     app.command(epilog=_EPILOG)(verb)
 app.command("import", epilog=_EPILOG)(import_)
 app.add_typer(codec_group(_EPILOG), name="codec")
