@@ -17,6 +17,7 @@ from offload.cli.options import (
     FormatOption,
     JsonOption,
     OutputOption,
+    PlotOption,
     TlsCaOption,
     TokenOption,
     artifact_file,
@@ -143,6 +144,7 @@ def plan(
     servers: Annotated[
         int | None, typer.Option(metavar="N", help="Videos: N servers like the profile's machine, for --server.")
     ] = None,
+    plot: PlotOption = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
     form: FormatOption = Format.TABLE,
@@ -162,8 +164,8 @@ def plan(
     if planner == "elf":
         plan_video(
             context, delivery, video_profile=video_profile, server=server, servers=servers, bw=bw, down=down, rtt=rtt,
-            link=link, target=target.value, min_accuracy=min_accuracy, radio=radio, pareto=pareto, token=token,
-            tls_ca=tls_ca,
+            link=link, target=target.value, min_accuracy=min_accuracy, radio=radio, pareto=pareto, plot=plot,
+            token=token, tls_ca=tls_ca,
         )  # fmt: skip
         return
     request = api.PlanRequest(
@@ -202,7 +204,7 @@ def plan(
 
 def _target_of_networks(context: typer.Context, target: Target) -> Literal["latency", "energy", "throughput"]:
     """The target, after a look for options that are about videos."""
-    for name in ("video_profile", "servers"):
+    for name in ("video_profile", "servers", "plot"):
         if given(context, name):
             raise UsageError(f"--{name.replace('_', '-')} is about videos", hint="add --planner elf")
     match target:

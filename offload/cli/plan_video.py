@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _OF_VIDEOS = frozenset(
     {
-        *("video_profile", "server", "servers", "bw", "down", "rtt", "link", "target", "planner", "pareto"),
+        *("video_profile", "server", "servers", "bw", "down", "rtt", "link", "target", "planner", "pareto", "plot"),
         *("min_accuracy", "radio", "token", "tls_ca", "form", "json", "output", "force"),
     }
 )
@@ -43,6 +43,7 @@ def plan_video(
     min_accuracy: str | None,
     radio: str | None,
     pareto: bool,
+    plot: Path | None,
     token: str | None,
     tls_ca: Path | None,
 ) -> None:
@@ -52,8 +53,11 @@ def plan_video(
         UsageError: an option was given that is about networks.
     """
     from offload import api
+    from offload.reports.picture import check_picture_file, write_picture
 
     _refuse_those_of_networks(context)
+    if plot is not None:
+        check_picture_file(plot, force=delivery.force)
     if target not in _TARGETS:
         raise UsageError(f"--target {target} is for networks, not for videos", hint="use one of " + ", ".join(_TARGETS))
     least_ap50, most_lost = parse_floor(min_accuracy)
@@ -78,6 +82,11 @@ def plan_video(
     terminal: Terminal = context.obj
     artifact = delivery.make(api.plan_video, request)
     path = delivery.deliver(artifact, name=Path(artifact.clip.name).stem)
+    if plot is not None:
+        from offload.reports.video_plan_plots import video_plan_picture
+
+        write_picture(video_plan_picture(artifact), plot)
+        terminal.note(f"drawn in {plot}")
     terminal.note(f"next: offload verify {path or 'PLAN'}")
 
 

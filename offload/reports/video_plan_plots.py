@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def video_plan_picture(plan: VideoPlan) -> Picture:
-    """Accuracy and bytes against latency for each option, then frames of the chosen one."""
+    """Latency by servers, accuracy and bytes against it for each option, then frames of the chosen one."""
     groups: dict[str, Sequence[VideoOption]] = {
         "chosen": [plan.chosen], "whole frame": [plan.whole], "Pareto": plan.pareto, "alternatives": plan.alternatives,
     }  # fmt: skip
@@ -21,11 +21,28 @@ def video_plan_picture(plan: VideoPlan) -> Picture:
     return Picture(
         title=f"{plan.detector.name} on {plan.clip.name}: the plan for {count} server{'' if count == 1 else 's'}",
         panels=[
+            *_by_servers(plan),
             _options(groups, "AP50", [[option.ap50 for option in group] for group in groups.values()]),
             _options(groups, "sent, kB a frame", [[o.bytes_a_frame / 1e3 for o in group] for group in groups.values()]),
             *frame_panels([server.name for server in plan.servers], plan.chosen.frames),
         ],
     )
+
+
+def _by_servers(plan: VideoPlan) -> list[Panel]:
+    """The best way with each number of servers; nothing where frames cannot be divided."""
+    if not plan.by_servers:
+        return []
+    x = [len(option.servers) for option in plan.by_servers]
+    whole_ms = 1e3 * plan.whole.mean_s.value
+    series = [
+        Series(label="mean", x=x, y=[1e3 * option.mean_s.value for option in plan.by_servers], style="marked"),
+        Series(
+            label="95th percentile", x=x, y=[1e3 * option.p95_s.value for option in plan.by_servers], style="marked"
+        ),
+        Series(label="whole frame, mean", x=[x[0], x[-1]], y=[whole_ms, whole_ms], style="dashed", color="gray"),
+    ]
+    return [Panel(series=series, x_label="servers", y_label="latency, ms (predicted)", from_zero=True)]
 
 
 def _options(groups: dict[str, Sequence[VideoOption]], label: str, values: Sequence[Sequence[float]]) -> Panel:
