@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offload.api.links import LinkChoice
+from offload.api.video_profiles import measured_crops
 from offload.artifacts.video_profile import VideoProfile
 from offload.errors import OffloadError, UsageError
 from offload.progress import NullProgress, Progress
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _MOST_SERVERS = 16
 _ASSUMED_RADIO = "wifi"
-_ROUNDS = 9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,39 +82,6 @@ def plan_video(request: VideoPlanRequest, *, workspace: Workspace, progress: Pro
         return plan_elf(problem, pareto=request.pareto, warnings=warnings)
     finally:
         progress.finish()
-
-
-def measured_crops(
-    address: str,
-    *,
-    detector: str,
-    clip: Path,
-    token: str | None,
-    tls_ca: Path | None,
-    progress: Progress,
-) -> tuple[CropRecord, ...]:
-    """What a detector takes for crops of a clip's first frame on a server, by the server's own stamps.
-
-    Args:
-        address: HOST:PORT.
-        detector: As the user names it.
-        clip: A video, or a folder of frames.
-        token: The server's.
-        tls_ca: The authority to trust; None speaks without TLS.
-        progress: Told of the rounds.
-
-    Raises:
-        OffloadError: the clip, the detector or the server cannot be used.
-    """
-    from offload.detectors.catalogue import load_detector
-    from offload.profilers.video.sweep import QUALITY
-    from offload.serving.client import ServerClient
-    from offload.verification.video.remote_crops import measure_crops_on
-    from offload.video.clips import open_clip
-
-    made, frame = load_detector(detector), next(open_clip(clip).frames())
-    with ServerClient(address, token=token, tls=tls_ca) as client:
-        return measure_crops_on(client, made, frame, quality=QUALITY, rounds=_ROUNDS, progress=progress)
 
 
 def _check_servers(request: VideoPlanRequest) -> None:
@@ -198,13 +165,20 @@ def _crops_at(
 ) -> tuple[CropRecord, ...]:
     """Measured now, with the clip and the detector that the profile names, if they are still there."""
     from offload.detectors.catalogue import load_detector
+    from offload.video.clips import open_clip
 
-    clip, detector = Path(profile.clip.path), profile.detector
+    path = Path(profile.clip.path)
     elsewhere = f"profile it with `offload profile CLIP --detector D --on {address} -o FILE`, and give --server FILE"
-    if not clip.exists():
-        raise OffloadError(f"{clip}, the clip of the profile, is not there to measure {address} with", hint=elsewhere)
-    if load_detector(detector.spec).hash != detector.sha256:
-        raise OffloadError(f"{detector.spec} is another detector now than the profile is of", hint=elsewhere)
+    if not path.exists():
+        raise OffloadError(f"{path}, the clip of the profile, is not there to measure {address} with", hint=elsewhere)
+    detector = load_detector(profile.detector.spec)
+    if detector.hash != profile.detector.sha256:
+        raise OffloadError(f"{profile.detector.spec} is another detector now than the profile is of", hint=elsewhere)
     return measured_crops(
-        address, detector=detector.spec, clip=clip, token=request.token, tls_ca=request.tls_ca, progress=progress
+        address,
+        detector=detector,
+        frame=next(open_clip(path).frames()),
+        token=request.token,
+        tls_ca=request.tls_ca,
+        progress=progress,
     )

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Literal
 
-from offload.artifacts.video_profile import (
-    ClipRecord,
-    DetectionAccuracy,
-    DetectorRecord,
-    ImageRecord,
-    ReplayRecord,
-    VideoProfile,
-    area_line,
-)
+from offload.api.clips import clip_record, frames_of, truth_of
+from offload.artifacts.video_profile import DetectorRecord, ImageRecord, ReplayRecord, VideoProfile
 from offload.artifacts.workspace import Workspace
-from offload.environment import chosen_threads
-from offload.errors import OffloadError, UsageError
+from offload.environment import chosen_threads, processor
+from offload.errors import UsageError
 from offload.progress import NullProgress, Progress
+from offload.version import __version__
 
 if TYPE_CHECKING:
-    from offload.artifacts.video_profile import Setting
+    from offload.artifacts.profile import RuntimeIdentity
+    from offload.artifacts.video_profile import ClipRecord, CropRecord, Setting
     from offload.detectors.base import Detector
+    from offload.profilers.video.checkpoint import ClipCheckpoint
     from offload.profilers.video.replay import ReplayedFrame
     from offload.runtimes.base import Session
     from offload.video.clips import Clip, Frame
@@ -36,8 +31,6 @@ if TYPE_CHECKING:
 
 _ROUNDS = 9
 _MOST_SERVERS = 16
-_SHOWN = 0.3
-"""Score from which a box is shown to a user, for what is missed or told twice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +47,13 @@ class VideoProfileRequest:
     """Of the clip, from its beginning, at most."""
     threads: int | None = None
     """Of the detector; None takes all physical cores."""
+    on: str | None = None
+    """HOST:PORT of an offload server to time crops on; None times them here."""
+    resume: bool = False
+    """Go on with what an interrupted profile of the same measured, rather than anew."""
+    token: str | None = None
+    """The server's token, for `on`."""
+    tls_ca: Path | None = None
 
 
 def profile_video(
@@ -61,19 +61,18 @@ def profile_video(
 ) -> VideoProfile:
     """Measure a detector on crops of a clip's frames, and ELF's loop over the clip with each of some settings.
 
-    What was measured is kept after each setting, and a second call goes on from there. An interrupt keeps the settings
-    that were measured.
+    What was measured is kept after each setting, and a second call with `resume` goes on from there. An interrupt
+    keeps the settings that were measured.
 
     Raises:
-        OffloadError: the clip, its ground truth or the detector cannot be used.
+        OffloadError: the clip, its ground truth, the detector or the server cannot be used.
         KeyboardInterrupt: interrupted before the frame as it is was measured.
     """
     from offload.detectors.catalogue import load_detector
-    from offload.profilers.video.latency import measure_crops
+    from offload.profilers.video.motion import measure_motion
     from offload.profilers.video.sweep import settings
     from offload.runtimes.onnxruntime import OnnxRuntime
     from offload.video.clips import open_clip
-    from offload.video.partitioning import ServerCost
     from offload.video.proposals.catalogue import PREDICTORS
 
     progress = progress or NullProgress()
@@ -82,36 +81,29 @@ def profile_video(
     if request.frames < 2:
         raise UsageError(f"--frames {request.frames} are too few to predict anything", hint="as in --frames 45")
     detector, clip, threads = load_detector(request.detector), open_clip(request.clip), chosen_threads(request.threads)
-    truth = _truth(request, clip, detector)
+    truth = truth_of(request.clip, clip, request.truth, detector)
     runtime = OnnxRuntime()
     session = runtime.load_onnx(detector.onnx, threads=threads)
-    tried = settings(request.servers, tuple(PREDICTORS))
-    crops = measure_crops(
-        detector, session, next(clip.frames()), quality=tried[1].quality, rounds=_ROUNDS, progress=progress
+    count = min(request.frames, clip.info.frames)
+    told = clip_record(request.clip, clip, 0, count, truth=truth is not None)
+    subject = _Subject(
+        clip=clip,
+        frames=count,
+        detector=detector,
+        session=session,
+        truth=None if truth is None else truth[:count],
     )
-    line = area_line(crops)
-    cost = ServerCost(fixed_s=line.fixed_s, seconds_per_pixel=line.seconds_per_pixel)
-    done: list[ReplayRecord] = []
-    stopped: Literal["done", "interrupted"] = "done"
-    progress.start("replaying the clip", len(tried))
-    whole: list[Detections] = []
-    try:
-        for setting in tried:
-            replayed = _replayed(setting, request, clip, detector, session, cost)
-            if not whole:
-                whole = [frame.found for frame in replayed]
-            done.append(_record(setting, replayed, whole, truth))
-            progress.advance()
-            progress.detail(f"{setting.servers} servers, AP50 {done[-1].accuracy.ap50:.3f}")
-    except KeyboardInterrupt:
-        if not done:
-            raise
-        stopped = "interrupted"
-        progress.note("interrupted: the settings that were measured are kept")
-    finally:
-        progress.finish()
+    kept = _checkpoint(request, told, truth, detector, runtime.identity(threads=threads), workspace, progress)
+    crops = _crops(request, subject, kept, progress)
+    tried = settings(request.servers, tuple(PREDICTORS))
+    done, whole, stopped = _replays(tried, subject, crops, kept, progress)
+    noise, motion = measure_motion(whole, subject.truth, width=told.width, height=told.height)
+    if stopped == "done":
+        stopped = _protocol(kept, crops, progress)
+    if stopped == "done":
+        kept.forget()
     return VideoProfile.create(
-        clip=_clip_record(request, clip, len(whole), told=truth is not None),
+        clip=told,
         detector=DetectorRecord(
             name=detector.name,
             spec=request.detector,
@@ -120,51 +112,165 @@ def profile_video(
             multiple=detector.multiple,
         ),
         runtime=runtime.identity(threads=threads),
+        measured_on=request.on,
         crops=crops,
-        replays=tuple(done),
+        protocol=kept.protocol or (),
+        motion_noise=noise,
+        motion=motion,
+        replays=done,
         stopped=stopped,
     )
 
 
-def _truth(request: VideoProfileRequest, clip: Clip, detector: Detector) -> Sequence[FrameTruth] | None:
-    from offload.video.truth import load_truth, truth_file
+def measured_crops(
+    address: str, *, detector: Detector, frame: Frame, token: str | None, tls_ca: Path | None, progress: Progress
+) -> tuple[CropRecord, ...]:
+    """What a detector takes for crops of a frame on a server, by the server's own stamps.
 
-    path = request.truth or truth_file(request.clip)
-    if request.truth is None and not path.exists():
-        return None
-    truth = load_truth(path, clip.info)
-    if len(truth.classes) != len(detector.classes) or truth.classes != detector.classes:
-        raise OffloadError(
-            f"{path} has the classes {', '.join(truth.classes)[:80]}, the detector {', '.join(detector.classes)[:80]}",
-            hint="give both the same names in the same order",
-        )
-    return truth.frames
+    Args:
+        address: HOST:PORT.
+        detector: Which.
+        frame: Shape (height, width, 3), RGB.
+        token: The server's.
+        tls_ca: The authority to trust; None speaks without TLS.
+        progress: Told of the rounds.
+
+    Raises:
+        OffloadError: the server cannot be reached, refuses the detector, or does not tell its times.
+    """
+    from offload.profilers.video.sweep import QUALITY
+    from offload.serving.client import ServerClient
+    from offload.verification.video.remote_crops import measure_crops_on
+
+    with ServerClient(address, token=token, tls=tls_ca) as client:
+        return measure_crops_on(client, detector, frame, quality=QUALITY, rounds=_ROUNDS, progress=progress)
 
 
-def _replayed(
-    setting: Setting,
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Subject:
+    """What is measured."""
+
+    clip: Clip
+    frames: int
+    detector: Detector
+    session: Session
+    truth: Sequence[FrameTruth] | None
+    """Of these frames."""
+
+
+def _checkpoint(
     request: VideoProfileRequest,
-    clip: Clip,
+    clip: ClipRecord,
+    truth: Sequence[FrameTruth] | None,
     detector: Detector,
-    session: Session,
-    cost: ServerCost,
-) -> list[ReplayedFrame]:
+    runtime: RuntimeIdentity,
+    workspace: Workspace,
+    progress: Progress,
+) -> ClipCheckpoint:
+    """What was measured of the same before; empty where that is not to be gone on with."""
+    from offload.profilers.video.checkpoint import ClipCheckpoint
+
+    content = hashlib.sha256(f"{clip} {detector.hash} {runtime} {processor()} {request.on} {__version__}".encode())
+    for frame in truth or ():
+        for array in (frame.boxes, frame.labels, frame.ids, frame.visible):
+            content.update(array.tobytes())
+    path = workspace.cache / f"clip-{content.hexdigest()[:16]}.jsonl"
+    kept = ClipCheckpoint(path)
+    if not request.resume:
+        kept.forget()
+        return ClipCheckpoint(path)
+    if kept.crops is None:
+        progress.note("nothing of this profile was measured before: it begins anew")
+    else:
+        progress.note(f"{len(kept.replays)} settings were measured before: {path}")
+    return kept
+
+
+def _crops(
+    request: VideoProfileRequest, subject: _Subject, kept: ClipCheckpoint, progress: Progress
+) -> tuple[CropRecord, ...]:
+    from offload.profilers.video.latency import measure_crops
+    from offload.profilers.video.sweep import QUALITY
+
+    if kept.crops is not None:
+        return kept.crops
+    detector, frame = subject.detector, next(subject.clip.frames())
+    if request.on is None:
+        crops = measure_crops(detector, subject.session, frame, quality=QUALITY, rounds=_ROUNDS, progress=progress)
+    else:
+        crops = measured_crops(
+            request.on, detector=detector, frame=frame, token=request.token, tls_ca=request.tls_ca, progress=progress
+        )
+    kept.keep(crops=crops)
+    return crops
+
+
+def _replays(
+    tried: Sequence[Setting],
+    subject: _Subject,
+    crops: Sequence[CropRecord],
+    kept: ClipCheckpoint,
+    progress: Progress,
+) -> tuple[tuple[ReplayRecord, ...], list[Detections], Literal["done", "interrupted"]]:
+    """The loop with each setting, and what whole frames show; the first setting is theirs, and never taken as kept."""
+    from offload.planners.video_costs import ServerModel
+
+    cost = ServerModel.of(crops).cost
+    done: list[ReplayRecord] = []
+    whole: list[Detections] = []
+    progress.start("replaying the clip", len(tried))
+    try:
+        for setting in tried:
+            record = kept.replays.get(setting) if whole else None
+            if record is None:
+                replayed = _replayed(setting, subject, cost)
+                whole = whole or [frame.found for frame in replayed]
+                record = _record(setting, replayed, whole, subject.truth)
+                kept.keep(replay=record)
+            done.append(record)
+            progress.advance()
+            progress.detail(f"{setting.servers} servers, AP50 {record.accuracy.ap50:.3f}")
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        progress.note("interrupted: the settings that were measured are kept, --resume goes on")
+        return tuple(done), whole, "interrupted"
+    finally:
+        progress.finish()
+    return tuple(done), whole, "done"
+
+
+def _protocol(kept: ClipCheckpoint, crops: Sequence[CropRecord], progress: Progress) -> Literal["done", "interrupted"]:
+    """Have what the serving protocol costs be known."""
+    from offload.serving.protocol_cost import measure_protocol
+
+    if kept.protocol is not None:
+        return "done"
+    progress.start("timing the serving protocol")
+    try:
+        kept.keep(protocol=measure_protocol(median(crops[0].samples_s)))
+    except KeyboardInterrupt:
+        return "interrupted"
+    finally:
+        progress.finish()
+    return "done"
+
+
+def _replayed(setting: Setting, subject: _Subject, cost: ServerCost) -> list[ReplayedFrame]:
     from offload.profilers.video.replay import replay
     from offload.video.methods.elf import Elf, ElfSettings
     from offload.video.proposals.catalogue import make_predictor
 
+    info = subject.clip.info
     method = Elf(
-        settings=ElfSettings.of(setting, detector.multiple),
+        settings=ElfSettings.of(setting, subject.detector.multiple),
         predictor=make_predictor(setting.predictor),
-        width=clip.info.width,
-        height=clip.info.height,
+        width=info.width,
+        height=info.height,
         servers=(cost,) * setting.servers,
     )
-    return replay(_first(clip, request.frames), method, detector=detector, session=session, quality=setting.quality)
-
-
-def _first(clip: Clip, count: int) -> Iterator[Frame]:
-    return itertools.islice(clip.frames(), count)
+    frames = frames_of(subject.clip, 0, subject.frames)
+    return replay(frames, method, detector=subject.detector, session=subject.session, quality=setting.quality)
 
 
 def _record(
@@ -173,32 +279,12 @@ def _record(
     whole: Sequence[Detections],
     truth: Sequence[FrameTruth] | None,
 ) -> ReplayRecord:
-    from offload.video.accuracy import as_truth, average_precision, confident, mistakes
     from offload.video.boxes import rounded
+    from offload.video.clip_accuracy import clip_accuracy
 
-    found = [frame.found for frame in replayed]
-    intact = as_truth(confident(whole, _SHOWN))
-    right = intact if truth is None else truth[: len(found)]
-    precision, against_whole = average_precision(found, right), average_precision(found, intact)
-    for told, what in ((against_whole, "the detector finds nothing"), (precision, "there is nothing to find")):
-        if math.isnan(told.ap50):
-            raise OffloadError(
-                f"{what} in the first {len(found)} frames", hint="take more --frames, or another clip or detector"
-            )
-    wrong = mistakes(confident(found, _SHOWN), right)
-    delays = [float(delay) for delay in wrong.delays] if truth is not None else []
-    seen = [delay for delay in delays if math.isfinite(delay)]
     return ReplayRecord(
         setting=setting,
-        accuracy=DetectionAccuracy(
-            ap50=precision.ap50,
-            ap=precision.ap50_95,
-            ap50_whole=against_whole.ap50,
-            duplicates=wrong.duplicates / len(found),
-            missed=float(wrong.missed_by_age.sum() / max(1, wrong.asked_by_age.sum())),
-            new_object_delay_frames=sum(seen) / len(seen) if seen else None,
-            never_found=1 - len(seen) / len(delays) if delays else None,
-        ),
+        accuracy=clip_accuracy([frame.found for frame in replayed], whole, truth),
         predicted=tuple(rounded(frame.plan.predicted) for frame in replayed),
         images=tuple(_images(frame) for frame in replayed),
         plan_s=tuple(frame.functions_s["plan"] for frame in replayed),
@@ -210,20 +296,4 @@ def _images(frame: ReplayedFrame) -> tuple[ImageRecord, ...]:
     return tuple(
         ImageRecord(pixels=ask.pixels, small=ask.scale != 1, sent_bytes=size, encode_s=took_s)
         for ask, size, took_s in zip(frame.plan.asks, frame.sent_bytes, frame.encode_s, strict=True)
-    )
-
-
-def _clip_record(request: VideoProfileRequest, clip: Clip, frames: int, *, told: bool) -> ClipRecord:
-    info, content = clip.info, hashlib.sha256()
-    for frame in _first(clip, frames):
-        content.update(frame.tobytes())
-    return ClipRecord(
-        name=info.name,
-        path=str(request.clip),
-        sha256=content.hexdigest(),
-        width=info.width,
-        height=info.height,
-        fps=info.fps,
-        frames=frames,
-        truth=told,
     )

@@ -129,7 +129,7 @@ class VideoPlan(Artifact):
         by_servers: The best option with each number of servers, rising.
         alternatives: The next best ways, best first.
         pareto: Options that none beats in latency, bytes and accuracy at once; empty where not asked for.
-        considered: How many options were compared.
+        considered: How many options that are accurate enough were compared.
         warnings: Reasons to trust the plan less, each with its remedy.
         notes: How the answer was found.
     """

@@ -17,6 +17,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Rule = Literal["elf", "published", "equal"]
 """How frames are divided among servers; one server and `equal` is the frame as it is."""
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
+_LEAST_S = 1e-9
+"""Less than any clock tells, for what took no time at all."""
 _LEAST_SECONDS_PER_PIXEL = 1e-15
 """So that more pixels never take less, where sizes make no difference."""
 
@@ -312,7 +314,7 @@ def decode_line(crops: Sequence[CropRecord]) -> AreaLine:
 
 
 def _through(crops: Sequence[CropRecord], medians_s: Sequence[float]) -> AreaLine:
-    line = proportional_line([crop.pixels for crop in crops], medians_s)
+    line = proportional_line([crop.pixels for crop in crops], [max(each, _LEAST_S) for each in medians_s])
     return AreaLine(
         fixed_s=line.fixed, seconds_per_pixel=max(line.each, _LEAST_SECONDS_PER_PIXEL), residual=line.residual
     )

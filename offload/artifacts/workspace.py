@@ -82,6 +82,27 @@ def write_artifact(artifact: Artifact, path: Path, *, force: bool = True) -> Non
         ) from error
 
 
+def append_line(path: Path, text: str) -> None:
+    """Add a line to a file that a crash may have cut off; it is made when it is not there.
+
+    Raises:
+        OffloadError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as stream:
+            if stream.tell():
+                stream.seek(-1, os.SEEK_END)
+                if stream.read() != b"\n":  # a line that was cut off spoils no other
+                    stream.write(b"\n")
+            stream.write(text.encode() + b"\n")
+    except OSError as error:
+        raise OffloadError(
+            f"cannot write {path}: {error.strerror}",
+            hint="free some space, and the same command goes on; or set OFFLOAD_HOME to a folder you can write to",
+        ) from error
+
+
 def _replace(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

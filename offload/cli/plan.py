@@ -72,7 +72,7 @@ def plan(
         str,
         typer.Option(
             metavar="NAME",
-            help="mincut, exact; deepcod, with a codec at the cut; neurosurgeon or maui, as in papers; elf, for videos.",
+            help="mincut, exact; deepcod, with a codec at the cut; neurosurgeon or maui, as in papers; elf: videos.",
         ),
     ] = "mincut",
     pareto: Annotated[

@@ -19,6 +19,7 @@ from offload.cli.options import (
     InputsOption,
     JsonOption,
     OutputOption,
+    PlotOption,
     PowerOption,
     TlsCaOption,
     TokenOption,
@@ -100,7 +101,10 @@ def profile(
     ] = None,
     weights: WeightsOption = None,
     on: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Profile on that offload server, not here.")
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Profile on that offload server, not here; of a clip, time crops there."
+        ),
     ] = None,
     predict: Annotated[
         str | None,
@@ -118,8 +122,12 @@ def profile(
     truth: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A clip's ground truth; CLIP.truth.json if it is there.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a clip's profile that was interrupted, rather than anew.")
+    ] = False,
     servers: Annotated[int, typer.Option(metavar="N", help="Servers that a clip is divided among, at most.")] = 4,
     frames: Annotated[int, typer.Option(metavar="N", help="Frames of a clip, from its beginning, at most.")] = 45,
+    plot: PlotOption = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
     all_layers: AllLayersOption = False,
@@ -141,7 +149,7 @@ def profile(
     if detector is not None:
         profile_clip(
             context, delivery, clip=model, detector=detector, truth=truth, servers=servers, frames=frames,
-            threads=threads, dry_run=dry_run,
+            threads=threads, on=on, resume=resume, token=token, tls_ca=tls_ca, plot=plot, dry_run=dry_run,
         )  # fmt: skip
         return
     _refuse_those_of_clips(context)
@@ -184,7 +192,7 @@ def profile(
 
 
 def _refuse_those_of_clips(context: typer.Context) -> None:
-    for name in ("truth", "servers", "frames"):
+    for name in ("truth", "servers", "frames", "resume", "plot"):
         if given(context, name):
             raise UsageError(f"--{name} is about clips", hint="add --detector FILE.onnx")
 

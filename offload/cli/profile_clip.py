@@ -12,7 +12,10 @@ from offload.cli.terminal import Terminal
 from offload.errors import UsageError
 
 _OF_CLIPS = frozenset(
-    {"model", "detector", "truth", "servers", "frames", "threads", "form", "json", "output", "force", "dry_run"}
+    {
+        *("model", "detector", "truth", "servers", "frames", "threads", "on", "resume", "token", "tls_ca", "plot"),
+        *("form", "json", "output", "force", "dry_run"),
+    }
 )
 """Parameters of `profile` that are about clips, too."""
 
@@ -27,6 +30,11 @@ def profile_clip(
     servers: int,
     frames: int,
     threads: int | None,
+    on: str | None,
+    resume: bool,
+    token: str | None,
+    tls_ca: Path | None,
+    plot: Path | None,
     dry_run: bool,
 ) -> None:
     """Measure, deliver, and say what comes next.
@@ -35,8 +43,11 @@ def profile_clip(
         UsageError: an option was given that is about models.
     """
     from offload import api
+    from offload.reports.picture import check_picture_file, write_picture
 
     _refuse_those_of_models(context)
+    if plot is not None:
+        check_picture_file(plot, force=delivery.force)
     request = api.VideoProfileRequest(
         clip=Path(clip),
         detector=detector,
@@ -44,19 +55,32 @@ def profile_clip(
         servers=servers,
         frames=frames,
         threads=threads,
+        on=on,
+        resume=resume,
+        token=token,
+        tls_ca=existing_file(tls_ca, "--tls-ca"),
     )
     terminal: Terminal = context.obj
     if dry_run:
+        where, destination = f" on {on}" if on else "", delivery.output or delivery.workspace.root
         terminal.result(
-            f"would time {detector} on crops of {clip}'s first frame, then run ELF's loop over its first {frames} "
-            f"frames\nwith one expansion, interval, ratio, predictor, quality and number of servers (1 to {servers}) "
-            f"changed at a time,\nand write the profile to {delivery.output or delivery.workspace.root}\n"
+            f"would time {detector} on crops of {clip}'s first frame{where}, then run ELF's loop over its first "
+            f"{frames} frames here\nwith one expansion, interval, ratio, predictor, quality and number of servers (1 "
+            f"to {servers}) changed at a time,\nand write the profile to {destination}\n"
         )
         return
     artifact = delivery.make(api.profile_video, request)
-    delivery.deliver(artifact, name=Path(clip).stem)
+    path = delivery.deliver(artifact, name=Path(clip).stem)
+    if plot is not None:
+        from offload.reports.video_plots import video_profile_picture
+
+        write_picture(video_profile_picture(artifact), plot)
+        terminal.note(f"drawn in {plot}")
     if artifact.stopped == "interrupted":
         raise typer.Exit(130)
+    named = f" --video-profile {path}" if path and delivery.output else ""
+    shared = f"--server {path}" if path and on else f"--servers {servers}"
+    terminal.note(f"next: offload plan --planner elf{named} {shared} --bw 50mbps")
 
 
 def given(context: typer.Context, parameter: str) -> bool:

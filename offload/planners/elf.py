@@ -101,11 +101,11 @@ def plan_elf(problem: ElfProblem, *, pareto: bool = False, warnings: Sequence[st
     """
     planner = _Planner(problem)
     profile, target = problem.profile, problem.target
-    candidates = planner.candidates()
-    allowed = [one for one in candidates if one.ap50 >= problem.least_ap50 - _ROUNDING]
+    ways = planner.ways()
+    allowed = [way for way in ways if way[0].accuracy.ap50 >= problem.least_ap50 - _ROUNDING]
     if not allowed:
-        raise _unreachable(problem, max(candidates, key=lambda one: one.ap50))
-    ranked = sorted(allowed, key=lambda one: one.key(target))
+        raise _unreachable(problem, max((replay for replay, _ in ways), key=lambda replay: replay.accuracy.ap50))
+    ranked = sorted((planner.candidate(*way) for way in allowed), key=lambda one: one.key(target))
     best = ranked[0]
     counts = sorted({len(one.servers) for one in ranked})
     by_servers = [next(one for one in ranked if len(one.servers) == count) for count in counts]
@@ -125,9 +125,9 @@ def plan_elf(problem: ElfProblem, *, pareto: bool = False, warnings: Sequence[st
         by_servers=tuple(planner.option(one) for one in by_servers),
         alternatives=tuple(planner.option(one) for one in ranked[1 : 1 + _ALTERNATIVES]),
         pareto=tuple(planner.option(one) for one in _front(ranked)) if pareto else (),
-        considered=len(candidates),
+        considered=len(ranked),
         warnings=(*warnings, *_warnings(problem, planner, best)),
-        notes=_notes(best, ranked, candidates),
+        notes=_notes(best, len(ways) - len(ranked)),
     )
 
 
@@ -140,12 +140,12 @@ class _Planner:
         self.protocol = ProtocolCost.fit(problem.profile.protocol)
         self._lines = {off: Line.of(problem.link, self.protocol, off=off) for off in (-1, 0, 1)}
 
-    def candidates(self) -> list[_Candidate]:
-        """Each setting that was measured, on one server, on the two fastest, and so on to all."""
-        replays = [replay for replay in self._problem.profile.replays if any(replay.images)]
+    def ways(self) -> list[tuple[ReplayRecord, int]]:
+        """Each setting that was measured, with one server, with two, and so on to all."""
         loops: dict[Setting, list[ReplayRecord]] = {}
-        for replay in replays:
-            loops.setdefault(replay.setting.model_copy(update={"servers": 1}), []).append(replay)
+        for replay in self._problem.profile.replays:
+            if any(replay.images):
+                loops.setdefault(replay.setting.model_copy(update={"servers": 1}), []).append(replay)
         found = []
         for loop, measured in loops.items():
             for count in range(1, len(self.models) + 1):
@@ -156,7 +156,7 @@ class _Planner:
                     if loop.rule != "equal" or (replay.setting.servers == 1) == (count == 1)
                 ]
                 if fitting:
-                    found.append(self.candidate(_nearest(fitting, count), count))
+                    found.append((_nearest(fitting, count), count))
         return found
 
     def candidate(self, replay: ReplayRecord, count: int) -> _Candidate:
@@ -249,8 +249,8 @@ def _front(ranked: Sequence[_Candidate]) -> list[_Candidate]:
     return front
 
 
-def _unreachable(problem: ElfProblem, best: _Candidate) -> VerdictError:
-    most = best.ap50
+def _unreachable(problem: ElfProblem, best: ReplayRecord) -> VerdictError:
+    most = best.accuracy.ap50
     return VerdictError(
         f"no setting that was measured has an AP50 of {problem.least_ap50:.3f}: the best is {most:.3f}, "
         f"{words(best.setting)}",
@@ -295,11 +295,11 @@ def _warnings(problem: ElfProblem, planner: _Planner, best: _Candidate) -> Itera
         yield "the serving protocol's cost was not measured and is left out: profile again"
 
 
-def _notes(best: _Candidate, ranked: Sequence[_Candidate], candidates: Sequence[_Candidate]) -> tuple[str, ...]:
+def _notes(best: _Candidate, left_out: int) -> tuple[str, ...]:
     notes = ["settings were chosen on the clip that they were measured on: verify the plan on another clip, too"]
     had, has = best.replay.setting.servers, best.setting.servers
     if had != has:
         notes.append(f"the accuracy was measured with {had} server{'s' * (had > 1)} of equal speed, not with {has}")
-    if len(ranked) < len(candidates):
-        notes.append(f"{len(candidates) - len(ranked)} of {len(candidates)} options are less accurate than asked")
+    if left_out:
+        notes.append(f"{left_out} more options are less accurate than asked")
     return tuple(notes)

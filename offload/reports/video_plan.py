@@ -146,7 +146,7 @@ def _pixels(plan: VideoPlan, option: VideoOption) -> Quantity:
 def _parts(plan: VideoPlan) -> Section:
     """Where the time of the images goes, by server: means of a frame."""
     frames = plan.chosen.frames
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for place in plan.chosen.servers:
         asks = [[ask for ask in frame.asks if ask.server == place] for frame in frames]
         means = [fmean(sum(getattr(ask, part) for ask in each) for each in asks) for part in _PARTS]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from offload.artifacts.video_profile import ReplayRecord, Rule, VideoProfile, area_line
+from offload.artifacts.video_profile import ReplayRecord, Rule, VideoProfile, area_line, decode_line
 from offload.reports.document import NOTHING, Cell, Quantity, Report, Scalar, Section, change, fraction, seconds
 
 _COLUMNS = (
@@ -20,30 +20,64 @@ def video_profile_report(profile: VideoProfile) -> Report:
     clip = profile.clip
     return Report(
         title=f"{profile.detector.name} on {clip.name}: {clip.frames} frames of {clip.width}×{clip.height}",
-        sections=(_latency(profile), _replays(profile), _how(profile)),
+        sections=(_latency(profile), *_motion(profile), _replays(profile), _how(profile)),
         records=tuple(_record(profile, replay) for replay in profile.replays),
     )
 
 
 def _latency(profile: VideoProfile) -> Section:
-    line = area_line(profile.crops)
+    line, decoding = area_line(profile.crops), decode_line(profile.crops)
     whole = profile.clip.width * profile.clip.height
     rows = []
     for crop in profile.crops:
         took = median(crop.samples_s)
         told = line.fixed_s + line.seconds_per_pixel * crop.pixels
         rows.append(
-            (f"{crop.width}×{crop.height}", fraction(crop.pixels / whole), seconds(took), change(told / took - 1))
+            (
+                f"{crop.width}×{crop.height}",
+                fraction(crop.pixels / whole),
+                seconds(took),
+                change(told / took - 1),
+                seconds(median(crop.decode_s)),
+            )
         )
     return Section(
         title="The detector by area",
-        columns=("crop", "of the frame", "takes", "the line is off"),
+        columns=("crop", "of the frame", "takes", "the line is off", "decoding it"),
         rows=tuple(rows),
         lines=(
             f"line: {line.fixed_s * 1e3:.2f} ms and {line.seconds_per_pixel * 1e9:.1f} ms a million pixels, "
             f"{line.residual:.1%} off (median)",
+            f"decoding: {decoding.fixed_s * 1e3:.2f} ms and {decoding.seconds_per_pixel * 1e9:.1f} ms a million "
+            f"pixels, {decoding.residual:.1%} off",
         ),
     )
+
+
+def _motion(profile: VideoProfile) -> list[Section]:
+    """Where objects are one frame later; nothing where the clip has no path of any."""
+    if not profile.motion:
+        return []
+    shares = [f"covered at {share:.0%}" for share, _ in profile.motion[0].coverage]
+    told = (
+        f"told boxes that are off by {profile.motion_noise:.1%} of their sides, as the detector's are"
+        if profile.clip.truth
+        else "paths are those of what the detector finds in whole frames"
+    )
+    return [
+        Section(
+            title="Where objects are one frame later",
+            columns=("predictor", "mean IoU", *shares),
+            rows=tuple(
+                (one.predictor, f"{one.mean_iou:.3f}", *(fraction(covered) for _, covered in one.coverage))
+                for one in profile.motion
+            ),
+            lines=(
+                f"{profile.motion[0].examples} boxes; {told}",
+                "covered: of the object, by the box expanded so much",
+            ),
+        )
+    ]
 
 
 def _replays(profile: VideoProfile) -> Section:
@@ -90,13 +124,15 @@ def _how(profile: VideoProfile) -> Section:
     lines = [
         "accuracy against " + ("ground truth" if profile.clip.truth else "what the detector finds in the whole frame")
         + "; AP50, frame's: against what it finds in the whole frame",
-        f"regions follow from the detector's own answers; times: {runtime.name} on {runtime.device}, "
+        f"regions follow from the detector's own answers; {runtime.name} on {runtime.device}, "
         f"{runtime.threads} thread{'' if runtime.threads == 1 else 's'}",
-        "one machine: no network, and no two crops at once",
+        f"the detector's times by area: those of {profile.measured_on}, by its own clock"
+        if profile.measured_on
+        else "one machine: no network, and no two crops at once",
         "on the device: predicting, partitioning, JPEG and merging, medians of a frame",
     ]  # fmt: skip
     if profile.stopped == "interrupted":
-        lines.append("interrupted: the settings not reached are missing")
+        lines.append("interrupted: the settings not reached are missing; the same command with --resume goes on")
     return Section(title="How", lines=tuple(lines))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from offload.artifacts.profile import Precision
+from offload.artifacts.workspace import append_line
 from offload.errors import OffloadError
 from offload.models.executed import TimedNetwork, executed_kernels
 from offload.models.onnx_graph import graph_of, infer_types
@@ -46,23 +46,6 @@ def read_checkpoint(path: Path) -> Iterator[_Line]:
                 yield adapter.validate_json(line)
             except ValidationError:
                 continue
-
-
-def _append(path: Path, line: _Line) -> None:
-    text = TypeAdapter(_Line).dump_json(line).decode()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as stream:
-            if stream.tell():
-                stream.seek(-1, os.SEEK_END)
-                if stream.read() != b"\n":  # a line that was cut off spoils no other
-                    stream.write(b"\n")
-            stream.write(text.encode() + b"\n")
-    except OSError as error:
-        raise OffloadError(
-            f"cannot write {path}: {error.strerror}",
-            hint="free some space, and the same command goes on; or set OFFLOAD_HOME to a folder you can write to",
-        ) from error
 
 
 def measure_networks(
@@ -115,7 +98,8 @@ def measure_networks(
         took_s = time.perf_counter() - started
         spent += took_s
         progress.advance(took_s)
-        _append(checkpoint, _Line(network=network, took_s=took_s))
+        line = _Line(network=network, took_s=took_s)
+        append_line(checkpoint, TypeAdapter(_Line).dump_json(line).decode())
         measured += 1
         kinds += _kinds(network)
         progress.detail(f"{measured} networks: {_counted(kinds)}")

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offload.video.boxes import NO_BOXES, areas, clipped
+from offload.video.indexing import NEW, indexed
+from offload.video.truth import FrameTruth
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from offload.video.boxes import Boxes
+    from offload.video.detections import Detections
     from offload.video.proposals.base import History
     from offload.video.truth import GroundTruth
 
@@ -66,6 +71,27 @@ def trajectories_of(truth: GroundTruth, *, width: float, height: float) -> Traje
         boxes = np.stack([box for _, box in frames[identity]])
         paths.extend(np.split(boxes, np.flatnonzero(np.diff(numbers) != 1) + 1))
     return Trajectories(paths=tuple(path for path in paths if len(path) > 1), width=width, height=height)
+
+
+def followed(found: Sequence[Detections], *, width: float, height: float) -> tuple[FrameTruth, ...]:
+    """What a detector found as if it were the truth, identities as indexing tells them from frame to frame.
+
+    Args:
+        found: In each frame of a clip.
+        width: Of the frames, pixels.
+        height: Likewise.
+    """
+    frames: list[FrameTruth] = []
+    before, ids, known = NO_BOXES, np.zeros(0, np.int64), 0
+    for one in found:
+        matched = indexed(before, one.boxes, width=width, height=height)
+        new = matched == NEW
+        told = np.empty(len(one), np.int64)
+        told[~new] = ids[matched[~new]]
+        told[new] = known + np.arange(new.sum())
+        before, ids, known = one.boxes, told, known + int(new.sum())
+        frames.append(FrameTruth(boxes=one.boxes, labels=one.labels, ids=told, visible=np.ones(len(one))))
+    return tuple(frames)
 
 
 def divided(trajectories: Trajectories, every: int) -> tuple[Trajectories, Trajectories]:
