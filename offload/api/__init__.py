@@ -25,6 +25,7 @@ from offload.api.verifications import VerifyRequest, verify
 from offload.api.video_plans import VideoPlanRequest, plan_video
 from offload.api.video_profiles import VideoProfileRequest, profile_video
 from offload.api.video_runs import VideoRunRequest, run_video
+from offload.api.video_verifications import VerifyVideoRequest, verify_video
 from offload.api.videos import MakeVideoOutlook, MakeVideoRequest, make_video, make_video_outlook
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "ReproduceRequest",
     "SimulateRequest",
     "VerifyRequest",
+    "VerifyVideoRequest",
     "VideoPlanRequest",
     "VideoProfileRequest",
     "VideoRunRequest",
@@ -67,4 +69,5 @@ __all__ = [
     "train_codecs",
     "train_outlook",
     "verify",
+    "verify_video",
 ]

@@ -14,6 +14,7 @@ from offload.cli.options import (
     FormatOption,
     JsonOption,
     OutputOption,
+    PlotOption,
     TaskName,
     TlsCaOption,
     TokenOption,
@@ -22,7 +23,8 @@ from offload.cli.options import (
     existing_file,
 )
 from offload.cli.terminal import Terminal
-from offload.errors import VerdictError
+from offload.cli.verify_video import refuse_those_of_clips, verify_clip
+from offload.errors import UsageError, VerdictError
 from offload.units import parse_duration, parse_fraction
 
 
@@ -32,7 +34,11 @@ def verify(
         Path | None, typer.Argument(metavar="[PLAN]", help="The plan; the newest in the workspace if left out.")
     ] = None,
     server: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="A running server; one is started here if left out.")
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="A running server; started here if left out. Repeatable for a clip's plan, in the plan's order.",
+        ),
     ] = None,
     requests: Annotated[
         int | None,
@@ -80,6 +86,24 @@ def verify(
             metavar="TASK", help="classification, ctc, regression or detection; what the data have if left out."
         ),
     ] = None,
+    clip: Annotated[
+        Path | None, typer.Option(metavar="CLIP", help="Other frames than those that a clip's plan was chosen by.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A clip's ground truth; CLIP.truth.json if it is there.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(metavar="N", help="Frames of a clip at most; 45 if left out.", show_default=False)
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="What to compare a clip's plan with beside the full frame: filter,strips,tiles,hold,oracle; all if "
+            "left out.",
+        ),
+    ] = None,
+    plot: PlotOption = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
     form: FormatOption = Format.TABLE,
@@ -91,14 +115,34 @@ def verify(
 
     A plan that carries a tensor in a codec is executed with it; with --data the accuracy over the wire is measured,
     too, beside the intact model's on the same examples and what the plan promised.
+
+    The plan of a clip is executed beside other ways to offload it, with frames that it was not chosen by where there
+    are some. Servers that are not named run here, or are emulated where this machine has too few cores for them.
     """
     from offload import api
+    from offload.artifacts.base import kind_of
     from offload.artifacts.workspace import Workspace
 
     terminal: Terminal = context.obj
+    plan = artifact_file(plan, "PLAN", "plan")
+    workspace = Workspace()
+    delivery = Delivery(
+        terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
+    )
+    if plan is not None and kind_of(plan) == "video-plan":
+        verify_clip(
+            context, delivery, plan=plan, servers=server or (), clip=clip, truth=truth, frames=frames, methods=methods,
+            tolerance=parse_fraction(tolerance), link=link, plot=plot, token=token, tls_ca=tls_ca,
+        )  # fmt: skip
+        return
+    refuse_those_of_clips(context)
+    if server is not None and len(server) > 1:
+        raise UsageError(
+            f"a network's plan has one server, --server names {len(server)}", hint="name the one of the plan"
+        )
     request = api.VerifyRequest(
-        plan=artifact_file(plan, "PLAN", "plan"),
-        server=server,
+        plan=plan,
+        server=server[0] if server else None,
         requests=requests,
         duration_s=parse_duration(duration) if duration is not None else None,
         alternatives=alternatives,
@@ -111,10 +155,6 @@ def verify(
         data=data,
         samples=samples,
         task=task.value if task is not None else None,
-    )
-    workspace = Workspace()
-    delivery = Delivery(
-        terminal=terminal, workspace=workspace, output=output, force=force, form=chosen_format(form, json)
     )
     artifact = delivery.make(api.verify, request)
     delivery.deliver(artifact, name=artifact.model.name)

@@ -20,6 +20,7 @@ from offload.artifacts.verification import Verification
 from offload.artifacts.video_plan import VideoPlan
 from offload.artifacts.video_profile import VideoProfile
 from offload.artifacts.video_run import VideoRun
+from offload.artifacts.video_verification import VideoVerification
 from offload.reports.codec_bench import codec_bench_report
 from offload.reports.costs import costs_report
 from offload.reports.document import Report, Section, human
@@ -34,6 +35,7 @@ from offload.reports.verification import verification_report
 from offload.reports.video_plan import video_plan_report
 from offload.reports.video_profile import video_profile_report
 from offload.reports.video_run import video_run_report
+from offload.reports.video_verification import video_verification_report
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,6 +96,8 @@ def report_on(artifact: Artifact, *, all_layers: bool = False) -> Report:
             return video_profile_report(artifact)
         case VideoRun():
             return video_run_report(artifact)
+        case VideoVerification():
+            return video_verification_report(artifact)
         case VideoPlan():
             return video_plan_report(artifact)
     raise TypeError(f"there is no report on a {artifact.kind}")
