@@ -33,7 +33,7 @@ def replayed(setting: Setting) -> ReplayRecord:
         ),
         predicted=((),) * 6 if setting.whole else ((), *(PREDICTED,) * 5),
         images=((image,),) * 6,
-        plan_s=(0.001,) * 6,
+        plan_s=(0.007, *(0.001,) * 5),
         merge_s=(0.002,) * 6,
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def video_plan_picture(plan: VideoPlan) -> Picture:
     """Latency by servers, accuracy and bytes against it for each option, then frames of the chosen one."""
     groups: dict[str, Sequence[VideoOption]] = {
-        "chosen": [plan.chosen], "whole frame": [plan.whole], "Pareto": plan.pareto, "alternatives": plan.alternatives,
+        "alternatives": plan.alternatives, "Pareto": plan.pareto, "whole frame": [plan.whole], "chosen": [plan.chosen],
     }  # fmt: skip
     count = len(plan.chosen.servers)
     return Picture(

@@ -100,7 +100,7 @@ def test_a_plans_options_by_latency(plan: VideoPlan) -> None:
         assert panel.x_label == "latency of a frame, ms (mean, predicted)"
         np.testing.assert_allclose((*series_of(panel, "chosen").x, *series_of(panel, "chosen").y), (34, value))
         np.testing.assert_allclose(series_of(panel, "alternatives").x, [50])
-        assert [series.label for series in panel.series] == ["chosen", "whole frame", "alternatives"]
+        assert [series.label for series in panel.series] == ["alternatives", "whole frame", "chosen"]
     assert list(panel_of(picture, "of median latency").rows)[-1] == SERVERS[1]
     assert picture.title == "spots.onnx on squares: the plan for 2 servers"
 

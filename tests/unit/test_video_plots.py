@@ -55,7 +55,7 @@ def test_functions_on_the_device_have_a_bar_each() -> None:
     panel = panel_of(video_profile_picture(made_profile()), "on the device, ms")
     (bars,) = panel.series
     assert tuple(panel.rows) == ("predict, partition", "encode JPEG", "merge, index")
-    np.testing.assert_allclose(bars.x, [1, 4, 2])
+    np.testing.assert_allclose(bars.x, [2, 4, 2])  # means: the first frame takes longer
     assert (list(bars.y), bars.style) == ([0, 1, 2], "bars")
 
 
