@@ -91,6 +91,9 @@ def execute_video_plan(
     with ExitStack() as stack:
         addresses = chosen_addresses(plan, choice.addresses)
         if addresses is None:
+            known = [server.address for server in plan.servers if server.address is not None]
+            if known:
+                progress.note(f"to use the plan's own servers, name them: --server {' --server '.join(known)}")
             threads = min(plan.runtime.threads, max(1, physical_cores() // len(places)))
             progress.note(f"starting {len(places)} embedded servers, threads of each: {threads}")
             addresses = stack.enter_context(embedded_servers(len(places), threads))
@@ -146,7 +149,7 @@ def chosen_addresses(plan: VideoPlan, named: Sequence[str] | None) -> tuple[str,
         if len(places) > MOST_EMBEDDED:
             raise OffloadError(
                 f"the plan divides frames among {len(places)} servers; at most {MOST_EMBEDDED} are started here",
-                hint="name them with --server HOST:PORT each, or emulate them: `offload verify`",
+                hint="name each with --server HOST:PORT, or emulate them: `offload verify`",
             )
         return None
     if len(set(named)) != len(named):

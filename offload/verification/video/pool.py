@@ -35,8 +35,9 @@ _FIRST_ANSWER_S = 30.0
 _PATIENCE, _LEAST_PATIENCE_S = 10.0, 2.0
 """A server is given up that takes so many times its slowest recent answer: a slower one still answers."""
 _RECENT = 30
-_RETRY_S = 1.0
-"""From one attempt to reach a dead server to the next; they are made beside the frames."""
+_RETRY_S, _LONGEST_RETRY_S = 1.0, 30.0
+"""From one attempt to reach a dead server to the next, which are made beside the frames; twice as long each time that
+it dies again before it has answered much."""
 _REACHING_S = 3.0
 """What a server may take to say that it is there."""
 _CLOCK_CALLS = 5
@@ -82,6 +83,8 @@ class _Server:
     """None while it is dead."""
     recent_s: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
     """What its last answers took."""
+    deaths: int = 0
+    """How often it died in a row, with few answers in between."""
 
 
 class ServerPool:
@@ -213,6 +216,7 @@ class ServerPool:
             return
         connection, one.connection = one.connection, None
         connection.close()
+        one.deaths = 1 if len(one.recent_s) == _RECENT else one.deaths + 1
         one.recent_s.clear()
         self._tell(f"server {one.address} is left out: {reason}")
         self._revive(server)
@@ -228,7 +232,8 @@ class ServerPool:
 
     def _revived(self, server: _Server) -> None:
         """On a thread beside the frames: try until it is there."""
-        while not self._closed.wait(_RETRY_S):
+        retry_s = min(_RETRY_S * 2 ** max(0, server.deaths - 1), _LONGEST_RETRY_S)
+        while not self._closed.wait(retry_s):
             try:
                 connection = self._reached(server)
             except OffloadError:
