@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from offload.runtimes.base import Session
     from offload.video.clips import Clip, Frame
     from offload.video.detections import Detections
-    from offload.video.partitioning import ServerCost
     from offload.video.truth import FrameTruth
 
 _ROUNDS = 9
@@ -69,11 +68,10 @@ def profile_video(
         KeyboardInterrupt: interrupted before the frame as it is was measured.
     """
     from offload.detectors.catalogue import load_detector
-    from offload.profilers.video.motion import measure_motion
-    from offload.profilers.video.sweep import settings
+    from offload.profilers.video.motion import by_quality, measure_motion
+    from offload.profilers.video.sweep import WHOLE, settings
     from offload.runtimes.onnxruntime import OnnxRuntime
     from offload.video.clips import open_clip
-    from offload.video.proposals.catalogue import PREDICTORS
 
     progress = progress or NullProgress()
     if not 1 <= request.servers <= _MOST_SERVERS:
@@ -95,9 +93,14 @@ def profile_video(
     )
     kept = _checkpoint(request, told, truth, detector, runtime.identity(threads=threads), workspace, progress)
     crops = _crops(request, subject, kept, progress)
-    tried = settings(request.servers, tuple(PREDICTORS))
-    done, whole, stopped = _replays(tried, subject, crops, kept, progress)
+    progress.start("looking at whole frames")
+    replayed = _replayed(WHOLE, subject, crops)
+    progress.finish()
+    whole = [frame.found for frame in replayed]
+    first = _record(WHOLE, replayed, whole, subject.truth)
     noise, motion = measure_motion(whole, subject.truth, width=told.width, height=told.height)
+    tried = settings(request.servers, by_quality(motion))
+    done, stopped = _replays(tried, first, subject, whole, crops, kept, progress)
     if stopped == "done":
         stopped = _protocol(kept, crops, progress)
     if stopped == "done":
@@ -207,37 +210,31 @@ def _crops(
 
 def _replays(
     tried: Sequence[Setting],
+    first: ReplayRecord,
     subject: _Subject,
+    whole: Sequence[Detections],
     crops: Sequence[CropRecord],
     kept: ClipCheckpoint,
     progress: Progress,
-) -> tuple[tuple[ReplayRecord, ...], list[Detections], Literal["done", "interrupted"]]:
-    """The loop with each setting, and what whole frames show; the first setting is theirs, and never taken as kept."""
-    from offload.planners.video_costs import ServerModel
-
-    cost = ServerModel.of(crops).cost
-    done: list[ReplayRecord] = []
-    whole: list[Detections] = []
-    progress.start("replaying the clip", len(tried))
+) -> tuple[tuple[ReplayRecord, ...], Literal["done", "interrupted"]]:
+    """The loop with each setting; the first one's record is there."""
+    done = [first]
+    progress.start("replaying the clip", len(tried) - 1)
     try:
-        for setting in tried:
-            record = kept.replays.get(setting) if whole else None
+        for setting in tried[1:]:
+            record = kept.replays.get(setting)
             if record is None:
-                replayed = _replayed(setting, subject, cost)
-                whole = whole or [frame.found for frame in replayed]
-                record = _record(setting, replayed, whole, subject.truth)
+                record = _record(setting, _replayed(setting, subject, crops), whole, subject.truth)
                 kept.keep(replay=record)
             done.append(record)
             progress.advance()
             progress.detail(f"{setting.servers} servers, AP50 {record.accuracy.ap50:.3f}")
     except KeyboardInterrupt:
-        if not done:
-            raise
         progress.note("interrupted: the settings that were measured are kept, --resume goes on")
-        return tuple(done), whole, "interrupted"
+        return tuple(done), "interrupted"
     finally:
         progress.finish()
-    return tuple(done), whole, "done"
+    return tuple(done), "done"
 
 
 def _protocol(kept: ClipCheckpoint, crops: Sequence[CropRecord], progress: Progress) -> Literal["done", "interrupted"]:
@@ -256,7 +253,8 @@ def _protocol(kept: ClipCheckpoint, crops: Sequence[CropRecord], progress: Progr
     return "done"
 
 
-def _replayed(setting: Setting, subject: _Subject, cost: ServerCost) -> list[ReplayedFrame]:
+def _replayed(setting: Setting, subject: _Subject, crops: Sequence[CropRecord]) -> list[ReplayedFrame]:
+    from offload.planners.video_costs import ServerModel
     from offload.profilers.video.replay import replay
     from offload.video.methods.elf import Elf, ElfSettings
     from offload.video.proposals.catalogue import make_predictor
@@ -267,7 +265,7 @@ def _replayed(setting: Setting, subject: _Subject, cost: ServerCost) -> list[Rep
         predictor=make_predictor(setting.predictor),
         width=info.width,
         height=info.height,
-        servers=(cost,) * setting.servers,
+        servers=(ServerModel.of(crops).cost,) * setting.servers,
     )
     frames = frames_of(subject.clip, 0, subject.frames)
     return replay(frames, method, detector=subject.detector, session=subject.session, quality=setting.quality)

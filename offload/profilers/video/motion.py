@@ -17,6 +17,8 @@ from offload.video.truth import GroundTruth
 if TYPE_CHECKING:
     from offload.video.detections import Detections
     from offload.video.truth import FrameTruth
+_AS_GOOD = 0.005
+"""Mean IoU by which a more complicated predictor must be better to be preferred."""
 
 
 def measure_motion(
@@ -51,6 +53,15 @@ def measure_motion(
             )
         )
     return noise, tuple(records)
+
+
+def by_quality(motion: Sequence[MotionRecord]) -> tuple[str, ...]:
+    """All predictors' names: the simplest of those that are as good as the best one first, then the rest."""
+    names = list(PREDICTORS)  # in the order of how simple they are
+    best = max((one.mean_iou for one in motion), default=0.0)
+    good = [one.predictor for one in motion if one.mean_iou >= best - _AS_GOOD]
+    first = min(good, key=names.index, default=names[0])
+    return (first, *(name for name in names if name != first))
 
 
 def detector_error(found: Sequence[Detections], truth: Sequence[FrameTruth]) -> float:

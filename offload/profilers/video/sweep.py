@@ -12,6 +12,8 @@ RATIOS = (0.3, 0.4, 0.5)
 QUALITIES = (60, 80, 95)
 QUALITY = 80
 """In the middle; what crops are timed with."""
+WHOLE = Setting(servers=1, rule="equal", interval=0, quality=QUALITY)
+"""Each frame as it is, which all else is compared with."""
 
 
 def settings(servers: int, predictors: Sequence[str]) -> list[Setting]:
@@ -19,18 +21,17 @@ def settings(servers: int, predictors: Sequence[str]) -> list[Setting]:
 
     Args:
         servers: How many there are at most.
-        predictors: Names; the first is in the middle.
+        predictors: Names, the best one first, which is in the middle.
     """
-    whole = Setting(servers=1, rule="equal", interval=0, quality=QUALITY)
     middle = Setting(servers=servers, predictor=predictors[0], quality=QUALITY)
-    tried = [whole, middle]
+    tried = [WHOLE, middle]
     tried += [_changed(middle, expansion=expansion) for expansion in EXPANSIONS]
     tried += [_changed(middle, interval=interval) for interval in INTERVALS]
     tried += [_changed(middle, ratio=ratio) for ratio in RATIOS]
     tried += [_changed(middle, predictor=predictor) for predictor in predictors]
     tried += [_changed(middle, servers=count) for count in range(1, servers + 1)]
     tried += [_changed(middle, rule="published"), _changed(middle, rule="equal", interval=0)]
-    tried += [_changed(each, quality=quality) for quality in QUALITIES for each in (middle, whole)]
+    tried += [_changed(each, quality=quality) for quality in QUALITIES for each in (middle, WHOLE)]
     return list(dict.fromkeys(tried))
 
 
