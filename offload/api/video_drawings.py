@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offload.api.clips import clip_record, frames_of, truth_of
+from offload.artifacts.base import kind_of
 from offload.artifacts.video_run import VideoRun
+from offload.artifacts.video_verification import ELF, VideoVerification
 from offload.artifacts.workspace import Workspace
 from offload.errors import OffloadError, UsageError
 from offload.progress import NullProgress, Progress
@@ -29,7 +31,9 @@ class DrawVideoRequest:
     """What is to be drawn, and where to."""
 
     run: Path | None = None
-    """The run; the newest in the workspace if None."""
+    """The run, or a verification of a clip's plan; the newest run in the workspace if None."""
+    method: str | None = None
+    """Of a verification, what to draw of it; None takes what was planned."""
     clip: Path | None = None
     """The clip that was run; where the run says it is if None."""
     truth: Path | None = None
@@ -68,16 +72,17 @@ def draw_video(request: DrawVideoRequest, *, workspace: Workspace, progress: Pro
     from offload.video.clips import open_clip
 
     progress = progress or NullProgress()
-    source, run = _run(request, workspace)
+    source, run, first = _run(request, workspace)
     path = request.clip or Path(run.clip.path)
     _check_places(request, path)
     if request.clip is None and not path.exists():
         raise OffloadError(f"the clip of {source}, {path}, is not there", hint="say where it is with --clip")
     clip = open_clip(path)
-    _check_clip(clip, path, run, source, progress)
+    _check_clip(clip, path, run, first, source, progress)
     truth = truth_of(path, clip, request.truth, run.detector)
+    truth = None if truth is None else truth[first : first + run.clip.frames]
     annotator = Annotator(run, judged=truth is not None)
-    _draw(request, run, clip, annotator, truth, progress)
+    _draw(request, run, frames_of(clip, first, run.clip.frames), annotator, truth, progress)
     right = None if truth is None else [truth[record.number] for record in run.frames]
     return DrawnVideo(
         frames=len(run.frames),
@@ -87,13 +92,40 @@ def draw_video(request: DrawVideoRequest, *, workspace: Workspace, progress: Pro
     )
 
 
-def _run(request: DrawVideoRequest, workspace: Workspace) -> tuple[Path, VideoRun]:
+def _run(request: DrawVideoRequest, workspace: Workspace) -> tuple[Path, VideoRun, int]:
+    """Where it was found, it, and which frame of the clip's file is its first."""
+    if request.run is not None and kind_of(request.run) == VideoVerification.KIND:
+        verification = VideoVerification.load(request.run)
+        return request.run, _run_of(verification, request.method or ELF, request.run), verification.first_frame
+    if request.method is not None:
+        raise UsageError("--method is about verifications of clips' plans", hint="leave it out, or name one")
     if request.run is not None:
-        return request.run, VideoRun.load(request.run)
+        return request.run, VideoRun.load(request.run), 0
     found = workspace.newest(VideoRun)
     if found is None:
         raise OffloadError(f"no run of a video in {workspace.root}", hint="name one, or run one with `offload run`")
-    return found
+    return *found, 0
+
+
+def _run_of(verification: VideoVerification, method: str, source: Path) -> VideoRun:
+    """One method of a verification as a run of its own."""
+    run = verification.run(method)
+    if run is None:
+        raise OffloadError(
+            f"{source} has no method {method!r:.40}",
+            hint="it has " + ", ".join(each.name for each in verification.runs),
+        )
+    return VideoRun.create(
+        clip=verification.clip,
+        detector=verification.detector,
+        method=method,
+        setting=run.setting,
+        servers=verification.addresses or tuple(server.name for server in verification.servers),
+        emulated=run.emulated,
+        notes=run.notes,
+        frames=run.frames,
+        stopped=verification.stopped,
+    )
 
 
 def _check_places(request: DrawVideoRequest, clip: Path) -> None:
@@ -118,18 +150,18 @@ def _check_places(request: DrawVideoRequest, clip: Path) -> None:
         raise UsageError(f"{output} lies in the folder of --frames", hint="name a file beside it")
 
 
-def _check_clip(clip: Clip, path: Path, run: VideoRun, source: Path, progress: Progress) -> None:
+def _check_clip(clip: Clip, path: Path, run: VideoRun, first: int, source: Path, progress: Progress) -> None:
     info, told = clip.info, run.clip
     other = None
     if (info.width, info.height) != (told.width, told.height):
         other = f"{info.width}x{info.height} pixels instead of {told.width}x{told.height}"
     elif info.fps != told.fps:
         other = f"{info.fps:g} frames a second instead of {told.fps:g}"
-    elif info.frames < told.frames:
-        other = f"{info.frames} frames instead of {told.frames}"
+    elif info.frames < first + told.frames:
+        other = f"{info.frames} frames instead of {first + told.frames}"
     else:
         progress.start(f"reading {info.name}")
-        if clip_record(path, clip, 0, told.frames, truth=told.truth).sha256 != told.sha256:
+        if clip_record(path, clip, first, told.frames, truth=told.truth).sha256 != told.sha256:
             other = "other pixels"
         progress.finish()
     if other is not None:
@@ -139,7 +171,7 @@ def _check_clip(clip: Clip, path: Path, run: VideoRun, source: Path, progress: P
 def _draw(
     request: DrawVideoRequest,
     run: VideoRun,
-    clip: Clip,
+    frames: Iterable[Frame],
     annotator: Annotator,
     truth: Sequence[FrameTruth] | None,
     progress: Progress,
@@ -156,7 +188,7 @@ def _draw(
             )
         if request.frames is not None:
             folder = stack.enter_context(FrameFolder(request.frames))
-        for frame, record in _with_records(clip, run):
+        for frame, record in _with_records(frames, run):
             canvas = annotator.annotated(frame, record, None if truth is None else truth[record.number])
             if recorder is not None:
                 recorder.add(canvas)
@@ -168,8 +200,8 @@ def _draw(
     progress.finish()
 
 
-def _with_records(clip: Clip, run: VideoRun) -> Iterator[tuple[Frame, FrameRecord]]:
+def _with_records(frames: Iterable[Frame], run: VideoRun) -> Iterator[tuple[Frame, FrameRecord]]:
     records = {record.number: record for record in run.frames}
-    for number, frame in enumerate(frames_of(clip, 0, run.clip.frames)):
+    for number, frame in enumerate(frames):
         if number in records:
             yield frame, records[number]

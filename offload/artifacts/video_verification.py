@@ -199,6 +199,11 @@ class VideoVerification(Artifact):
         return found
 
     @property
+    def divides(self) -> bool:
+        """Whether the plan divides frames; else it sends them as they are."""
+        return not self.predicted.setting.whole
+
+    @property
     def emulated(self) -> bool:
         """Whether the planned servers were."""
         return self.elf.emulated
@@ -241,6 +246,8 @@ class VideoVerification(Artifact):
                 raise ValueError(f"{run.name} tells of other frames than the clip's")
             if max(run.servers) >= len(self.servers) or run.mean_s <= 0:
                 raise ValueError(f"{run.name} has a server that the plan does not name, or took no time")
+            if any(label >= len(self.detector.classes) for frame in run.frames for label in frame.labels):
+                raise ValueError(f"{run.name} shows a class that the detector does not name")
         if self.addresses and len(self.addresses) != len(self.servers):
             raise ValueError("not every server has its address")
         return self

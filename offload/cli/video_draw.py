@@ -14,7 +14,11 @@ from offload.cli.terminal import ConsoleProgress, Terminal
 def draw(
     context: typer.Context,
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="The run; the newest in the workspace if left out.")
+        Path | None, typer.Argument(metavar="[RUN]", help="A run, or a verification; the newest run if left out.")
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of a verification, what to draw: elf if left out, whole, strips…"),
     ] = None,
     clip: Annotated[
         Path | None, typer.Option(metavar="CLIP", help="The clip that was run, where it is not as the run has it.")
@@ -39,6 +43,7 @@ def draw(
     terminal: Terminal = context.obj
     request = api.DrawVideoRequest(
         run=artifact_file(run, "RUN", "run"),
+        method=method,
         clip=existing_file(clip, "--clip"),
         truth=existing_file(truth, "--truth"),
         output=output,

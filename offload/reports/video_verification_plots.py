@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from offload.artifacts.video_verification import MethodRun, VideoVerification
 
 _PART_COLORS = ("C7", "C1", "C0", "C3", "C4", "C2", "C9", "C5")
-_REST = "waiting"
+_REST = "rest"
+"""What the device waits for itself; of a prediction, what a mean is above usual times."""
+_APART = 0.2
+"""Rows between points of one method."""
 _ROW = 0.2
 """A panel's height for each of its rows."""
 
@@ -68,9 +71,12 @@ def _accuracy(verification: VideoVerification) -> Panel:
     told = {
         "AP50": [run.accuracy.ap50 for run in runs],
         "AP50:95": [run.accuracy.ap for run in runs],
-        "AP50 of what is on the screen": [run.shifted_ap50 for run in runs],
+        "AP50, shifted": [run.shifted_ap50 for run in runs],
     }
-    series = [Series(label=label, x=values, y=range(len(runs)), style="points") for label, values in told.items()]
+    series = [
+        Series(label=label, x=values, y=[row + apart for row in range(len(runs))], style="points")
+        for (label, values), apart in zip(told.items(), (-_APART, 0.0, _APART), strict=True)
+    ]
     against = "" if verification.clip.truth else " against the full frame's"
     return _of_methods(f"accuracy{against}", series, [_name(run) for run in runs])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import resource
@@ -17,11 +18,12 @@ import pytest
 from PIL import Image
 
 from offload.artifacts.workspace import Workspace, write_artifact
-from offload.video.annotating import FOUND, server_colour
+from offload.video.annotating import FOUND, Annotator, server_colour
 from offload.video.clips import open_clip
 from offload.video.truth import truth_file
 from tests.cli.conftest import Outcome, Run
 from tests.made_runs import made_run
+from tests.made_verifications import made_verification
 from tests.made_videos import plain_frames, write_video
 from tests.moving_squares import FRAMES, HEIGHT, WIDTH, write_squares
 
@@ -109,6 +111,44 @@ def test_an_interrupted_run_is_drawn_as_far_as_it_goes(run: Run, made: Path) -> 
     outcome = run("video", "draw", str(made), "--frames", str(folder))
     assert outcome.code == 0, outcome.err
     assert files(folder) == ["000002.png", "000003.png", "000004.png"]
+
+
+def test_a_method_of_a_verification_is_drawn(run: Run, made: Path) -> None:
+    verification, clip, late = made_verification(), made.with_name("squares"), made.parent / "late"
+    late.mkdir()
+    for number, file in enumerate([clip / "000.png"] * 3 + sorted(clip.iterdir())):  # three more frames before
+        os.link(file, late / f"{number:03d}.png")
+    told = verification.clip.model_copy(update={"path": str(late)})
+    path = made.parent / "verification.json"
+    write_artifact(verification.model_copy(update={"clip": told, "first_frame": 3}), path)
+    folder = made.parent / "frames"
+    outcome = run("video", "draw", str(path), "--frames", str(folder))
+    assert outcome.code == 0, outcome.err
+    assert len(files(folder)) == FRAMES
+    shown = np.asarray(Image.open(folder / "000001.png"))
+    expected = Annotator(made_run(str(clip), emulated=True), judged=False)
+    frame = next(itertools.islice(open_clip(clip).frames(), 1, None))
+    np.testing.assert_array_equal(
+        shown, expected.annotated(frame, made_run(str(clip)).frames[1]), err_msg="not that of the run"
+    )
+    told_truth = json.loads(truth_file(clip).read_text())
+    told_truth["images"] += [told_truth["images"][0] | {"id": FRAMES + number} for number in range(3)]
+    for annotation in told_truth["annotations"]:
+        annotation["image_id"] += 3
+    truth_file(late).write_text(json.dumps(told_truth))
+    outcome = run("video", "draw", str(path), "--frames", str(folder), "--force")
+    assert "6 missed, 4 told twice, 1 with nothing there" in outcome.out
+    words = ("video", "draw", str(path), "--method", "whole", "-o", str(made.parent / "whole.mp4"))
+    assert run(*words).code == 0
+    outcome = run("video", "draw", str(path), "--method", "tiles", "-o", str(made.parent / "tiles.mp4"))
+    assert refused(outcome) == f"{path} has no method 'tiles'"
+    assert outcome.hint == "it has whole, elf"
+    outcome = run("video", "draw", str(made), "--method", "elf", "-o", str(made.parent / "elf.mp4"))
+    assert refused(outcome, 2) == "--method is about verifications of clips' plans"
+    (late / "010.png").unlink()
+    assert "it has 10 frames instead of 11" in refused(
+        run("video", "draw", str(path), "--frames", str(folder), "--force")
+    )
 
 
 def test_nothing_is_replaced_unless_told_to(run: Run, made: Path) -> None:
