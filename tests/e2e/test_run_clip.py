@@ -15,12 +15,14 @@ from offload.errors import OffloadError
 from offload.serving.client import ServerClient
 from offload.serving.client_errors import ServerError
 from offload.serving.embedded import EmbeddedServer
-from offload.serving.link_emulation import parse_link
+from offload.serving.link_emulation import LinkShape, parse_link
 from offload.serving.server import ServeSettings
 from offload.serving.upload import UploadLimits
 from offload.verification.video import run
 from offload.verification.video.run import run_clip
 from offload.verification.video.served_detector import ServedDetector
+from offload.video.methods.elf import Elf, ElfSettings
+from offload.video.proposals.catalogue import make_predictor
 from tests.made_detectors import SPOTS, bright_spots
 from tests.offloaded_squares import COST, HEIGHT, WIDTH, assert_all_found, elf, pool_of, share, squares
 
@@ -126,6 +128,26 @@ def test_two_servers_behind_one_emulated_line(
         assert_all_found(record)
         for ask in record.asks:
             assert ask.uplink_s >= ask.sent_bytes * 8 / 20e6
+
+
+def test_images_to_two_servers_share_the_line_and_travel_while_the_next_is_encoded(
+    detector: Detector, lasting: tuple[EmbeddedServer, EmbeddedServer]
+) -> None:
+    rate_bps, noise = 20e6, np.random.default_rng(0)
+    frames = [noise.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(4)]
+    method = Elf(
+        settings=ElfSettings(expansion=0.0, compensation=None, rule="equal", multiple=16),
+        predictor=make_predictor("hold"), width=WIDTH, height=HEIGHT, servers=(COST, COST),
+    )  # fmt: skip
+    shape = LinkShape(rate_bps=rate_bps)
+    with pool_of(detector, *lasting, link=(shape, shape)) as pool:
+        records = list(run_clip(frames, method, pool, costs=(COST, COST)))
+    for record in records:
+        assert [ask.server for ask in record.asks] == [0, 1]
+        line_s = max(ask.sent_at_s + ask.uplink_s for ask in record.asks) - record.asks[0].sent_at_s
+        assert line_s > 0.95 * record.sent_bytes * 8 / rate_bps
+    first, second = min((record.asks for record in records), key=lambda asks: asks[1].sent_at_s)
+    assert second.sent_at_s < first.sent_at_s + first.uplink_s
 
 
 def test_without_any_server_it_is_one_line(detector: Detector) -> None:
