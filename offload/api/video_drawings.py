@@ -121,6 +121,8 @@ def _run_of(verification: VideoVerification, method: str, source: Path) -> Video
         method=method,
         setting=run.setting,
         servers=verification.addresses or tuple(server.name for server in verification.servers),
+        link=verification.link,
+        plan_hash=verification.plan_hash,
         emulated=run.emulated,
         notes=run.notes,
         frames=run.frames,
