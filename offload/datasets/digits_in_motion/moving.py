@@ -34,7 +34,6 @@ class MovingDigit:
     identity: int
     glyph: int
     """Index among the split's."""
-    digit: int
     colour: tuple[int, int, int]
     born: int
     """Frame; below 0 for one that is there before the clip begins."""
@@ -53,18 +52,17 @@ class MovingDigit:
 
 def moving_digits(random: np.random.Generator, settings: SceneSettings) -> list[MovingDigit]:
     """As many at a time as the density asks for: where one ends its life, another begins."""
-    classes = glyphs(settings.split)[1]
+    drawings = len(glyphs(settings.split)[1])
     digits: list[MovingDigit] = []
     for _ in range(settings.density):
         born = -int(random.integers(0, _OLDEST))
         while born < settings.frames:
-            which = int(random.integers(0, len(classes)))
+            which = int(random.integers(0, drawings))
             path = _path(random, settings)
             digits.append(
                 MovingDigit(
                     identity=len(digits) + 1,
                     glyph=which,
-                    digit=int(classes[which]),
                     colour=_colour(random),
                     born=born,
                     path=path,

@@ -115,7 +115,7 @@ def _draw(scene: Scene, number: int) -> tuple[Frame, FrameTruth]:
         place, ink, box = shown
         visible = np.count_nonzero(owners[place] == mark) / ink
         if visible >= _LEAST_SEEN and min(box[2] - box[0], box[3] - box[1]) >= _LEAST_SIDE:
-            rows.append((box, digit.digit, digit.identity, visible))
+            rows.append((box, 0, digit.identity, visible))
     return frame, FrameTruth.of(rows)
 
 
