@@ -127,10 +127,9 @@ def _servers(request: VideoPlanRequest, profile: VideoProfile, progress: Progres
     from offload.planners.elf import GivenServer
 
     if request.alike is not None:
-        where = profile.measured_on or "the profile's machine"
         return tuple(
             GivenServer(
-                name=f"like {where}, {number}",
+                name=f"server {number}",
                 address=None,
                 crops=profile.crops,
                 profile_hash=profile.content_hash,

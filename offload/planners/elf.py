@@ -275,13 +275,14 @@ def words(setting: Setting) -> str:
 
 def _warnings(problem: ElfProblem, planner: _Planner, best: _Candidate) -> Iterable[str]:
     profile = problem.profile
-    for server, model in zip(problem.servers, planner.models, strict=True):
+    alike = {server.crops: (server, model) for server, model in zip(problem.servers, planner.models, strict=True)}
+    for server, model in alike.values():
         if model.residual > 0.15:
             yield (
                 f"{server.name}: times are {model.residual:.0%} off a line by area: profile it again with nothing else "
                 "running"
             )
-        if model.sizes[-1][0] < profile.clip.width * profile.clip.height:
+        if model.sizes[-1].pixels < profile.clip.width * profile.clip.height:
             yield f"{server.name} was measured with smaller frames: profile it there with this clip"
     late_s = float(np.percentile(best.latencies_s, 95))
     if late_s * profile.clip.fps > 1:

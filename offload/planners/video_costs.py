@@ -2,11 +2,12 @@
 
 A setting's replay tells where objects were expected in each frame, what its images had in bytes and took to encode.
 ELF's own code shares the expected boxes out among other servers; bytes and encoding follow pixels as they did in that
-frame of the replay; servers take what their measured lines say, and `offload.video.timing` tells what waits for what.
+frame of the replay; servers take what was measured there, and `offload.video.timing` tells what waits for what.
 """
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -40,32 +41,58 @@ _LEAST_S = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Size:
+    """Images of one size, as they were measured."""
+
+    pixels: int
+    decode_s: float
+    detector_s: float
+    answer_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerModel:
-    """What one server takes for an image, from the crops that were measured there."""
+    """What one server takes for an image, from the crops that were measured there.
+
+    ELF's partitioning goes by lines; predictions by what was measured, along straight lines from one size to the next.
+    """
 
     detector: AreaLine
     decode: AreaLine
     residual: float
     """Median distance of the sizes' medians from both lines together, as a share of them."""
+    straying: float
+    """By which share a size may be off what those around it tell, with 95 %."""
     ratios: tuple[float, ...]
     """Each run against its size's median."""
-    sizes: tuple[tuple[int, int], ...]
-    """Pixels and bytes of the answer, in the order of pixels."""
+    sizes: tuple[_Size, ...]
+    """In the order of pixels."""
 
     @classmethod
     def of(cls, crops: Sequence[CropRecord]) -> Self:
         """From at least two sizes."""
         detector, decode = area_line(crops), decode_line(crops)
         fixed_s, slope_s = detector.fixed_s + decode.fixed_s, detector.seconds_per_pixel + decode.seconds_per_pixel
-        runs = [[sum(run) for run in zip(crop.decode_s, crop.samples_s, strict=True)] for crop in crops]
+        ordered = sorted(crops, key=lambda crop: crop.pixels)
+        runs = [[sum(run) for run in zip(crop.decode_s, crop.samples_s, strict=True)] for crop in ordered]
         medians = [max(median(each), _LEAST_S) for each in runs]
-        off = [abs((fixed_s + slope_s * crop.pixels) / usual - 1) for crop, usual in zip(crops, medians, strict=True)]
+        pixels = [crop.pixels for crop in ordered]
+        off = [abs((fixed_s + slope_s * size) / usual - 1) for size, usual in zip(pixels, medians, strict=True)]
         return cls(
             detector=detector,
             decode=decode,
             residual=median(off),
+            straying=min(_MOST_STRAYING, _INTERVAL * _neighbours_off(pixels, medians)),
             ratios=tuple(run / usual for each, usual in zip(runs, medians, strict=True) for run in each),
-            sizes=tuple(sorted((crop.pixels, crop.answer_bytes) for crop in crops)),
+            sizes=tuple(
+                _Size(
+                    pixels=crop.pixels,
+                    decode_s=median(crop.decode_s),
+                    detector_s=median(crop.samples_s),
+                    answer_bytes=crop.answer_bytes,
+                )
+                for crop in ordered
+            ),
         )
 
     @property
@@ -76,18 +103,41 @@ class ServerModel:
             seconds_per_pixel=self.detector.seconds_per_pixel + self.decode.seconds_per_pixel,
         )
 
-    @property
-    def straying(self) -> float:
-        """By which share it may be faster or slower than its line, with 95 %."""
-        return min(_MOST_STRAYING, _INTERVAL * self.residual)
+    def decode_s(self, pixels: float) -> float:
+        """From the JPEG file to what the detector takes."""
+        return self._between(pixels, [size.decode_s for size in self.sizes])
 
-    def run(self, chance: float, *, off: Literal[-1, 0, 1]) -> float:
-        """How many times longer than its line says a run takes, as one that was measured did; chance is 0 to 1."""
-        return self.ratios[int(chance * len(self.ratios))] * (1 + off * self.straying)
+    def detector_s(self, pixels: float) -> float:
+        """The detector alone."""
+        return self._between(pixels, [size.detector_s for size in self.sizes])
 
     def answer_bytes(self, pixels: float) -> float:
-        """Between the measured sizes along a straight line, beyond them as the nearest."""
-        return float(np.interp(pixels, [size for size, _ in self.sizes], [answer for _, answer in self.sizes]))
+        """Of what goes back."""
+        return self._between(pixels, [float(size.answer_bytes) for size in self.sizes])
+
+    def run(self, chance: float, *, off: Literal[-1, 0, 1]) -> float:
+        """How many times longer than usual a run takes, as one that was measured did; chance is 0 to 1."""
+        return self.ratios[int(chance * len(self.ratios))] * (1 + off * self.straying)
+
+    def _between(self, pixels: float, values: Sequence[float]) -> float:
+        """Between two sizes along a straight line; beyond them all along that of the nearest two."""
+        sizes = [size.pixels for size in self.sizes]
+        after = min(max(bisect(sizes, pixels), 1), len(sizes) - 1)
+        low, high = sizes[after - 1], sizes[after]
+        share = (pixels - low) / (high - low) if high > low else 0.0
+        return max(0.0, values[after - 1] + share * (values[after] - values[after - 1]))
+
+
+def _neighbours_off(pixels: Sequence[int], medians_s: Sequence[float]) -> float:
+    """Median share by which a size is off the straight line between the next smaller and the next larger one."""
+    off = [
+        abs(
+            float(np.interp(pixels[at], pixels[at - 1 : at + 2 : 2], medians_s[at - 1 : at + 2 : 2])) / medians_s[at]
+            - 1
+        )
+        for at in range(1, len(pixels) - 1)
+    ]
+    return median(off) if off else 0.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -169,13 +219,12 @@ class _SentImages:
             size_off = sum(image.sent_bytes for image in images) / sum(size.at(image.pixels) for image in images)
             encode_off = sum(image.encode_s for image in images) / sum(encode.at(image.pixels) for image in images)
         sent_bytes = size.at(ask.pixels) * size_off
-        decode_s = server.decode.fixed_s + server.decode.seconds_per_pixel * ask.pixels
         return AskCost(
             server=ask.server,
             encode_s=encode.at(ask.pixels) * encode_off + self._protocol.encode.at(sent_bytes).value,
             sent_bytes=sent_bytes,
-            decode_s=decode_s + self._protocol.decode.at(sent_bytes).value,
-            server_s=server.detector.fixed_s + server.detector.seconds_per_pixel * ask.pixels,
+            decode_s=server.decode_s(ask.pixels) + self._protocol.decode.at(sent_bytes).value,
+            server_s=server.detector_s(ask.pixels),
             answer_bytes=server.answer_bytes(ask.pixels),
         )
 
@@ -189,7 +238,7 @@ def latencies(
         frames: Of a clip.
         servers: By their places.
         line: The link.
-        off: 0 with servers as their lines say; -1 and 1 with all as fast and as slow as those may be off.
+        off: 0 with servers as they were measured; -1 and 1 with all as fast and as slow as they may be between sizes.
     """
     found = np.empty((len(frames), _DRAWS))
     for row, frame in zip(found, frames, strict=True):
@@ -204,7 +253,7 @@ def latencies(
 
 
 def predicted(frame: FrameCosts, line: Line) -> FramePrediction:
-    """A frame with every server as its line says."""
+    """A frame with every server as it usually is."""
     times = ask_times(frame.costs, line)
     return FramePrediction(
         number=frame.number,

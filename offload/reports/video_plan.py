@@ -195,11 +195,11 @@ def _cells(plan: VideoPlan, option: VideoOption) -> tuple[Cell, ...]:
 def _inputs(plan: VideoPlan) -> Section:
     link = plan.link
     up, down = (human(Quantity(value=rate, unit="bit/s")) for rate in (link.uplink_bps, link.downlink_bps))
-    lines = [
-        f"{server.name}: {server.fixed_s * 1e3:.2f} ms and {server.seconds_per_pixel * 1e9:.1f} ms a million pixels, "
-        f"{server.residual:.1%} off"
-        for server in plan.servers
-    ]
+    alike: dict[str, list[str]] = {}
+    for server in plan.servers:
+        line = f"{server.fixed_s * 1e3:.2f} ms and {server.seconds_per_pixel * 1e9:.1f} ms a million pixels"
+        alike.setdefault(f"{line}, {server.residual:.1%} off", []).append(server.name)
+    lines = [f"{', '.join(names)}: {line}" for line, names in alike.items()]
     lines += [
         f"link, which all are behind: {up} up, {down} down, round trip {human(seconds(link.rtt_s))} ({link.source})",
         f"accuracy: measured on {plan.clip.frames} frames against "

@@ -310,7 +310,22 @@ def test_a_server_is_decoding_and_detecting_on_lines() -> None:
         for side in (100, 200)
     ]
     assert ServerModel.of(told).answer_bytes(25_000) == pytest.approx(150)
-    assert ServerModel.of(told).answer_bytes(1e6) == 200
+    assert ServerModel.of(told).answer_bytes(1e6) == pytest.approx(100 + 100 * 99 / 3)
+
+
+def test_what_was_measured_counts_between_sizes_though_no_line_fits() -> None:
+    told = [
+        CropRecord(width=side, height=100, samples_s=(took_s,) * 3, decode_s=(0.001,) * 3, answer_bytes=1)
+        for side, took_s in ((100, 0.010), (200, 0.011), (300, 0.030))
+    ]
+    model = ServerModel.of(told)
+    assert [model.detector_s(pixels) for pixels in (10_000, 15_000, 20_000, 25_000, 30_000)] == pytest.approx(
+        [0.010, 0.0105, 0.011, 0.0205, 0.030]
+    )
+    assert model.detector_s(5_000) == pytest.approx(0.0095)
+    assert model.residual > 0.1
+    # 21 ms between the first and the last, where 12 ms were measured
+    assert model.straying == pytest.approx(min(0.9, 1.96 / 0.6745 * (21 / 12 - 1)))
 
 
 def test_the_protocols_own_cost_is_part_of_a_prediction() -> None:
