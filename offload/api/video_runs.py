@@ -58,7 +58,9 @@ def run_video(request: VideoRunRequest, *, workspace: Workspace, progress: Progr
     chosen_addresses(plan, addresses)
     path = request.clip or Path(plan.clip.path)
     clip, detector = open_clip(path), planned_detector(plan.detector)
+    progress.start("checking the clip")
     _check_clip(plan, clip, path, asked=request.clip is not None, progress=progress)
+    progress.finish()
     link = link_shapes(plan.link) if addresses is None else None
     return execute_video_plan(
         plan,

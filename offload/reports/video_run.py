@@ -107,7 +107,7 @@ def _how(run: VideoRun) -> Section:
     setting = run.setting
     lines = [
         f"servers: {', '.join(run.servers)}; link: {run.link}",
-        "frames are not paced: each begins when the one before it is answered",
+        "frames are not paced: each begins when the one before it is answered; decoding the clip is not part of it",
     ]
     if run.servers[0].startswith(EMBEDDED):
         lines.append("device, link and servers share this machine's cores: for times, name servers with --server")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack
 
 import pytest
 
@@ -15,8 +17,10 @@ from offload.detectors.base import Detector
 from offload.detectors.catalogue import made_detector
 from offload.runtimes.base import Session
 from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.serving.child_process import ChildProcess
 from offload.serving.embedded import EmbeddedServer
 from offload.serving.link_emulation import LinkEmulator, parse_link
+from offload.serving.server import ServeSettings
 from offload.verification.video.run import run_clip
 from offload.video.tracks import PATIENCE
 from tests.made_detectors import SPOTS, bright_spots
@@ -40,13 +44,19 @@ def lasting() -> Iterator[EmbeddedServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def slow() -> Iterator[EmbeddedServer]:
+    """Another one, which tests may stop for a while."""
+    with EmbeddedServer(threads=1) as server:
+        yield server
+        os.kill(server.pid, signal.SIGCONT)
+
+
 @pytest.fixture
 def mortal() -> Iterator[EmbeddedServer]:
     """A server that the test may kill."""
     with EmbeddedServer(threads=1) as server:
         yield server
-        with suppress(ProcessLookupError):
-            os.kill(server.pid, signal.SIGCONT)
 
 
 def test_when_a_server_dies_within_a_frame_the_other_looks_and_later_frames_leave_it_out(
@@ -102,14 +112,14 @@ def test_when_nobody_is_left_to_look_objects_are_held_where_they_are_expected_fo
 
 
 def test_a_server_that_stops_answering_is_given_up_and_taken_back_when_it_goes_on(
-    detector: Detector, lasting: EmbeddedServer, mortal: EmbeddedServer
+    detector: Detector, lasting: EmbeddedServer, slow: EmbeddedServer
 ) -> None:
-    with pool_of(detector, lasting, mortal) as pool:
+    with pool_of(detector, lasting, slow) as pool:
         method = During(
             method=elf(2),
             happens={
-                4: lambda: os.kill(mortal.pid, signal.SIGSTOP),
-                7: lambda: os.kill(mortal.pid, signal.SIGCONT),
+                4: lambda: os.kill(slow.pid, signal.SIGSTOP),
+                7: lambda: os.kill(slow.pid, signal.SIGCONT),
                 9: lambda: _until(lambda: pool.there == (True, True)),
             },
         )
@@ -119,6 +129,33 @@ def test_a_server_that_stops_answering_is_given_up_and_taken_back_when_it_goes_o
         assert_all_found(record)
     assert all(ask.server == 0 for record in records[5:7] for ask in record.asks)
     assert any(ask.server == 1 and ask.answered for record in records[10:] for ask in record.asks)
+
+
+def test_a_server_that_is_started_again_is_given_the_detector_again(
+    detector: Detector, lasting: EmbeddedServer
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    with ExitStack() as stack:
+
+        def start() -> ChildProcess:
+            settings = dataclasses.asdict(ServeSettings(port=port))
+            child = stack.enter_context(ChildProcess("offload.serving.embedded_main", settings))
+            assert child.answer(30.0) == {"port": port}
+            return child
+
+        first = start()
+        pool = stack.enter_context(pool_of(detector, lasting, f"127.0.0.1:{port}"))
+
+        def restart() -> None:
+            first.kill()
+            start()
+
+        method = During(method=elf(2), happens={3: restart, 5: lambda: _until(lambda: pool.there == (True, True))})
+        records = list(run_clip(squares(10), method, pool, costs=(COST, COST)))
+    for record in records:
+        assert_all_found(record)
+    assert any(ask.server == 1 and ask.answered for record in records[6:] for ask in record.asks)
 
 
 def _until(condition: Callable[[], bool]) -> None:
@@ -151,10 +188,10 @@ class Pulses:
 
 
 def test_a_server_that_slows_to_a_quarter_gets_less_within_ten_frames(
-    detector: Detector, lasting: EmbeddedServer, mortal: EmbeddedServer
+    detector: Detector, lasting: EmbeddedServer, slow: EmbeddedServer
 ) -> None:
-    pulses = Pulses(mortal.pid)
-    with pool_of(detector, lasting, mortal) as pool:
+    pulses = Pulses(slow.pid)
+    with pool_of(detector, lasting, slow) as pool:
         method = During(method=elf(2), happens={12: pulses.start})
         try:
             records = list(run_clip(squares(34), method, pool, costs=(COST, COST)))
@@ -166,11 +203,11 @@ def test_a_server_that_slows_to_a_quarter_gets_less_within_ten_frames(
 
 
 def test_a_server_behind_a_slow_path_gets_less(
-    detector: Detector, lasting: EmbeddedServer, mortal: EmbeddedServer
+    detector: Detector, lasting: EmbeddedServer, slow: EmbeddedServer
 ) -> None:
-    slow = parse_link("2mbps,20ms")
+    shape = parse_link("2mbps,20ms")
     with (
-        LinkEmulator(mortal.address, uplink=slow, downlink=slow) as path,
+        LinkEmulator(slow.address, uplink=shape, downlink=shape) as path,
         pool_of(detector, lasting, path.address) as pool,
     ):
         records = list(run_clip(squares(16), elf(2), pool, costs=(COST, COST)))

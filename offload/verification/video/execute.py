@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from offload.artifacts.video_profile import ClipRecord
 from offload.artifacts.video_run import EMBEDDED, FrameRecord, VideoRun
-from offload.environment import physical_cores
+from offload.environment import chosen_threads, physical_cores
 from offload.errors import OffloadError, UsageError
 from offload.runtimes.onnxruntime import OnnxRuntime
 from offload.verification.endpoint import Endpoint, link_words
@@ -76,7 +76,8 @@ def execute_video_plan(
     info, setting, places = clip.info, plan.chosen.setting, plan.chosen.servers
     served = ServedDetector(detector, quality=setting.quality, width=info.width, height=info.height)
     costs = tuple(_cost(plan, place) for place in places)
-    session = OnnxRuntime().load_onnx(detector.onnx, threads=plan.runtime.threads)
+    planned_threads = chosen_threads(plan.runtime.threads)
+    session = OnnxRuntime().load_onnx(detector.onnx, threads=planned_threads)
     method = Elf(
         settings=ElfSettings.of(setting, detector.multiple),
         predictor=make_predictor(setting.predictor),
@@ -94,7 +95,7 @@ def execute_video_plan(
             known = [server.address for server in plan.servers if server.address is not None]
             if known:
                 progress.note(f"to use the plan's own servers, name them: --server {' --server '.join(known)}")
-            threads = min(plan.runtime.threads, max(1, physical_cores() // len(places)))
+            threads = min(planned_threads, max(1, physical_cores() // len(places)))
             progress.note(f"starting {len(places)} embedded servers, threads of each: {threads}")
             addresses = stack.enter_context(embedded_servers(len(places), threads))
         pool = stack.enter_context(
