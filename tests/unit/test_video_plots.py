@@ -172,6 +172,21 @@ def test_a_server_that_did_not_answer_keeps_its_row() -> None:
     assert len(picture.panels) == 3  # one frame is both usual and slowest
 
 
+def test_a_run_of_which_nothing_was_sent_is_drawn(tmp_path: Path) -> None:
+    run = made_run("squares")
+    idle = tuple(frame.model_copy(update={"asks": ()}) for frame in run.frames)
+    picture = video_run_picture(run.model_copy(update={"frames": idle}))
+    assert list(picture.panels[0].rows) == ["the device"]
+    write_picture(picture, tmp_path / "run.svg")
+
+
+def test_what_the_device_looked_at_is_no_servers(tmp_path: Path) -> None:
+    run = made_run("squares")
+    alone = run.frames[1].asks[0].model_copy(update={"on_device": True})
+    run = run.model_copy(update={"frames": (run.frames[1].model_copy(update={"asks": (alone,)}),)})
+    assert list(video_run_picture(run).panels[0].rows) == ["the device", "by the device"]
+
+
 def test_the_picture_of_a_run_is_written(tmp_path: Path) -> None:
     write_picture(video_run_picture(made_run("squares")), tmp_path / "run.html")
     page = (tmp_path / "run.html").read_text()
