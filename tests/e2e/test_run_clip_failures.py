@@ -131,6 +131,7 @@ def test_a_server_that_stops_answering_is_given_up_and_taken_back_when_it_goes_o
     assert any(ask.server == 1 and ask.answered for record in records[10:] for ask in record.asks)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_started_again_is_given_the_detector_again(
     detector: Detector, lasting: EmbeddedServer
 ) -> None:
