@@ -42,8 +42,8 @@ def made_profile(*, servers: int = 4, truth: bool = True, count: int | None = No
     """A profile with the first replays of the sweep, or all."""
     runtime = RuntimeIdentity(name="onnxruntime", version="1", device="cpu", threads=1)
     crops = tuple(
-        CropRecord(width=side, height=side, samples_s=(0.001 + side * side * 1e-7,), decode_s=(1e-3,), answer_bytes=99)
-        for side in (64, 128, 256)
+        CropRecord(width=wide, height=high, samples_s=(0.001 + wide * high * 1e-7,), decode_s=(1e-3,), answer_bytes=99)
+        for wide, high in ((64, 64), (128, 128), (640, 384))
     )
     motion = tuple(
         MotionRecord(predictor=name, examples=9, mean_iou=0.8, coverage=((0.0, 0.9), (0.2, 1.0)))

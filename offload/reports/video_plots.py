@@ -148,7 +148,7 @@ def _latency_by_area(profile: VideoProfile) -> Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorTime:
-    """What the server that has most to do takes for a frame, by the line through the detector's latencies."""
+    """What the server that has most to do takes for a frame."""
 
     mean_s: float
     """Over all frames, those with a small frame included."""
@@ -159,7 +159,8 @@ class DetectorTime:
 def detector_time(profile: VideoProfile, replay: ReplayRecord) -> DetectorTime:
     """Predicted from where objects were expected in a replay: regions are shared out again to know whose they are.
 
-    The detector alone: no network, no JPEG, nothing on the device.
+    The detector alone, along straight lines from one measured size to the next: no network, no JPEG, nothing on the
+    device.
     """
     import numpy as np
 
@@ -178,12 +179,14 @@ def detector_time(profile: VideoProfile, replay: ReplayRecord) -> DetectorTime:
         height=clip.height,
         servers=(cost,) * setting.servers,
     )
+    crops = sorted(profile.crops, key=lambda crop: crop.pixels)
+    sizes, medians_s = [crop.pixels for crop in crops], [median(crop.samples_s) for crop in crops]
     frames = []
     for number, boxes in enumerate(replay.predicted):
         wanted = expanded(as_boxes(boxes), setting.expansion, width=clip.width, height=clip.height)
         busy_s = [0.0] * setting.servers
         for ask in elf.asks(number, wanted):
-            busy_s[ask.server] += cost.time_s(ask.pixels)
+            busy_s[ask.server] += float(np.interp(ask.pixels, sizes, medians_s))
         frames.append(max(busy_s))
     return DetectorTime(mean_s=fmean(frames), percentile_s=float(np.percentile(frames, _PERCENTILE)))
 

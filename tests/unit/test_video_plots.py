@@ -62,9 +62,9 @@ def test_functions_on_the_device_have_a_bar_each() -> None:
 def test_the_detectors_latency_by_area_has_its_line() -> None:
     panel = panel_of(video_profile_picture(made_profile()), "area, million pixels")
     measured, line = panel.series
-    np.testing.assert_allclose(measured.x, [0.004096, 0.016384, 0.065536])
-    np.testing.assert_allclose(measured.y, [1.4096, 2.6384, 7.5536])
-    np.testing.assert_allclose(line.y, [1.0, 7.5536], rtol=1e-6)
+    np.testing.assert_allclose(measured.x, [0.004096, 0.016384, 0.24576])
+    np.testing.assert_allclose(measured.y, [1.4096, 2.6384, 25.576])
+    np.testing.assert_allclose(line.y, [1.0, 25.576], rtol=1e-6)
     assert line.label == "1.0 ms + 100.0 ms a million pixels"
     assert panel.y_label == "the detector, ms"
 
@@ -86,6 +86,14 @@ def test_the_predicted_latency_is_of_the_server_with_most_to_do() -> None:
     each_time = detector_time(profile, replayed(bare.model_copy(update={"interval": 1, "ratio": 0.5})))
     small = line.fixed_s + line.seconds_per_pixel * 320 * 192
     assert each_time.mean_s >= small
+
+
+def test_the_predicted_latency_is_what_was_measured_even_off_the_line() -> None:
+    profile = made_profile()
+    slow = profile.crops[-1].model_copy(update={"samples_s": (0.1,)})
+    profile = profile.model_copy(update={"crops": (*profile.crops[:-1], slow)})
+    assert detector_time(profile, profile.whole).mean_s == pytest.approx(0.1)
+    assert area_line(profile.crops).residual > 0.01
 
 
 def test_latency_by_servers_and_by_scheme_is_told_to_be_predicted() -> None:
