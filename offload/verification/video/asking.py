@@ -112,6 +112,7 @@ class FrameAsking:
                 ticket = self._pool.send(server, payload)
             except ServerError as error:
                 self._pool.lose(server, error.message)
+                self._send_again(self._pulled(server))
                 continue
             if offset is None:
                 raise AssertionError("a server that takes an image has told its clock")
@@ -126,21 +127,23 @@ class FrameAsking:
                 raise answer
             found = self._pool.served.found(answer.outputs, one.ask)
         except ServerError as error:
-            self._records.append(one.record)
             self._pool.lose(server, error.message)
-            self._send_again(one, server)
+            self._send_again([one, *self._pulled(server)])
             return
         self._answered_ns = max(self._answered_ns, answer.decoded_ns)
         times = times_of(answer, one.offset, sent_ns=one.sent_ns)
         self._records.append(one.record.model_copy(update={**times, "found": len(found), "answered": True}))
         self._answers.append((one.ask, found))
 
-    def _send_again(self, failed: _OnItsWay, server: int) -> None:
-        """This one, and all else that the server was asked."""
-        others = [ticket for ticket, one in self._sent.items() if one.record.server == server]
-        again = [failed, *(self._sent.pop(ticket) for ticket in others)]
-        self._records += [one.record for one in again[1:]]
-        for one in again:
+    def _pulled(self, server: int) -> list[_OnItsWay]:
+        """All that a server was asked without an answer so far, which is not waited for any more."""
+        tickets = [ticket for ticket, one in self._sent.items() if one.record.server == server]
+        return [self._sent.pop(ticket) for ticket in tickets]
+
+    def _send_again(self, failed: Sequence[_OnItsWay]) -> None:
+        """What a server that died was asked, to others."""
+        self._records += [one.record for one in failed]
+        for one in failed:
             self._send(one.ask, one.payload, self._soonest(one.ask.pixels), encode_s=0.0)
 
     def _soonest(self, pixels: int) -> int:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import queue
 import statistics
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -81,8 +80,8 @@ class _Server:
     """Where to connect for requests: its address, or the emulated link's."""
     connection: _Connection | None = None
     """None while it is dead."""
-    recent_s: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
-    """What its last answers took."""
+    recent_s: tuple[float, ...] = ()
+    """What its last answers took; replaced as a whole, by the connection's threads."""
     deaths: int = 0
     """How often it died in a row, with few answers in between."""
 
@@ -188,12 +187,12 @@ class ServerPool:
         ticket, one = self._tickets, self._servers[server]
         if one.connection is None:
             raise ServerError(f"server {one.address} is gone", code="UNAVAILABLE")
-        slowest_s = max(one.recent_s, default=0.0)
-        allowed_s = max(_LEAST_PATIENCE_S, _PATIENCE * slowest_s) if one.recent_s else _FIRST_ANSWER_S
+        recent_s = one.recent_s
+        allowed_s = max(_LEAST_PATIENCE_S, _PATIENCE * max(recent_s)) if recent_s else _FIRST_ANSWER_S
 
         def done(answer: InferResult | ServerError) -> None:
             if isinstance(answer, InferResult):
-                one.recent_s.append(answer.call_s)
+                one.recent_s = (*one.recent_s, answer.call_s)[-_RECENT:]
             self._replies.put(Reply(ticket=ticket, server=server, answer=answer))
 
         client = one.connection.client
@@ -217,7 +216,7 @@ class ServerPool:
         connection, one.connection = one.connection, None
         connection.close()
         one.deaths = 1 if len(one.recent_s) == _RECENT else one.deaths + 1
-        one.recent_s.clear()
+        one.recent_s = ()
         self._tell(f"server {one.address} is left out: {reason}")
         self._revive(server)
 
