@@ -56,13 +56,13 @@ def verify_video(
 ) -> VideoVerification:
     """Execute a clip's plan and what it is compared with.
 
-    Servers that are named are used for real, all at once. Without any, they run here where this machine has cores for
-    all of them and the plan's are like this machine; else they are emulated.
+    Servers that are named are used for real, all at once. Without any, one or two run here where this machine has cores
+    for them and the plan's are like this machine; else they are emulated.
 
     Raises:
         OffloadError: the plan, the clip, its ground truth or the detector cannot be used, or no server can be reached.
         UsageError: not as many servers as the plan has, or no such method.
-        KeyboardInterrupt: interrupted before the planned option was measured.
+        KeyboardInterrupt: interrupted before two frames were answered.
     """
     from offload.serving.pacing import parse_link
     from offload.verification.video.verify import verify_video_plan
@@ -131,11 +131,13 @@ def _part(request: VerifyVideoRequest, plan: VideoPlan, detector: Detector) -> C
         raise OffloadError(f"{path} has {info.frames} frames", hint="take a longer clip: --clip CLIP")
     truth = truth_of(path, clip, request.truth, detector)
     return ClipPart(
-        record=clip_record(path, clip, first, count, truth=truth is not None),
+        info=info,
         first=first,
+        count=count,
         fresh=not same or first > 0,
         frames=partial(frames_of, clip, first, count),
         truth=None if truth is None else truth[first : first + count],
+        record=partial(clip_record, path, clip, first, truth=truth is not None),
     )
 
 
@@ -159,14 +161,15 @@ def _site(
     from offload.runtimes.onnxruntime import OnnxRuntime
     from offload.verification.endpoint import Endpoint, link_shapes, link_words
     from offload.verification.video.endpoints import embedded_servers
+    from offload.verification.video.execute import MOST_EMBEDDED
     from offload.verification.video.sites import EmulatedSite, RealSite, costs_here, like_here, planned_costs
 
     threads, count = plan.runtime.threads, len(plan.servers)
-    fits = count * threads <= physical_cores() and all(like_here(plan, server) for server in plan.servers)
+    alike = all(like_here(plan, server) for server in plan.servers)
+    fits = alike and count <= MOST_EMBEDDED and count * threads <= physical_cores()
     if not request.servers and not fits:
         session = OnnxRuntime().load_onnx(detector.onnx, threads=threads)
         frame = next(part.frames())
-        detector.detect(session, frame)  # servers that run are warm
         site = EmulatedSite(
             costs=planned_costs(plan),
             here=costs_here(plan, detector, session, frame, progress),
@@ -175,10 +178,10 @@ def _site(
             session=session,
         )
         shown = link_words(Endpoint(link=link or link_shapes(plan.link)))
-        yield site, shown.replace("emulated", "modelled"), []
+        yield site, shown.replace("emulated", "modelled"), _other_link(plan, link)
         return
     with ExitStack() as stack:
-        addresses, warnings = request.servers, []
+        addresses, warnings = request.servers, _other_link(plan, link)
         if not addresses:
             link = link or link_shapes(plan.link)
             progress.note(f"starting {count} server{'s' if count > 1 else ''} here, {threads} threads each")
@@ -194,6 +197,14 @@ def _site(
             progress=progress,
         )
         yield real, link_words(Endpoint(link=link)), warnings
+
+
+def _other_link(plan: VideoPlan, link: tuple[LinkShape, LinkShape] | None) -> list[str]:
+    from offload.verification.endpoint import link_shapes
+
+    if link is None or link == link_shapes(plan.link):
+        return []
+    return ["--emulate-link is not the plan's link, which the prediction is for: plan for this one, too"]
 
 
 def _line(plan: VideoPlan, link: tuple[LinkShape, LinkShape] | None) -> Line:

@@ -155,7 +155,7 @@ class VideoVerification(Artifact):
         tolerance: Accepted error of the mean latency, as a fraction.
         verdict: The answer.
         warnings: Reasons to trust the result less, each with its remedy.
-        stopped: Whether all that was asked for was run.
+        stopped: Whether all frames that were asked for were answered.
     """
 
     KIND: ClassVar[str] = "video-verification"
@@ -199,9 +199,9 @@ class VideoVerification(Artifact):
         return found
 
     @property
-    def divides(self) -> bool:
-        """Whether the plan divides frames; else it sends them as they are."""
-        return not self.predicted.setting.whole
+    def by_content(self) -> bool:
+        """Whether what is sent follows what is expected in frames; else it is full frames, or equal strips."""
+        return self.predicted.setting.rule != "equal"
 
     @property
     def emulated(self) -> bool:
@@ -217,6 +217,11 @@ class VideoVerification(Artifact):
     def whole_error(self) -> float:
         """Likewise of the full frame."""
         return self.whole.mean_s / self.predicted_whole.mean_s.value - 1
+
+    @property
+    def predicted_speedup(self) -> float:
+        """How many times as fast as the full frame the planned option was to be, by mean latencies."""
+        return self.predicted_whole.mean_s.value / self.predicted.mean_s.value
 
     def speedup(self, run: MethodRun) -> float:
         """How many times as fast as the full frame a method is, by mean latencies."""

@@ -90,10 +90,11 @@ def _verdict(verification: VideoVerification) -> Section:
     lines = [
         f"mean latency {human(change(verification.error))} from the predicted one, accepted "
         f"±{human(fraction(verification.tolerance))}; of the full frame {human(change(verification.whole_error))}",
+        f"predicted to be {human(_times(verification.predicted_speedup))} as fast as the full frame, measured "
+        f"{human(_times(verification.speedup(elf)))}{_gains(verification)}",
         f"AP50 {human(change(lost.value))} against the full frame (95 %: {human(interval(lost, 'change'))}), promised "
         f"{human(change(verification.promised_change))} at worst",
-        f"{human(_times(verification.speedup(elf)))} as fast as the full frame{_gains(verification)}",
-        f"{human(fraction(1 - elf.bytes_a_frame / whole.bytes_a_frame))} fewer bytes",
+        f"{human(fraction(1 - elf.bytes_a_frame / whole.bytes_a_frame))} fewer bytes than the full frame",
     ]
     return Section(title=f"Verdict: {verification.verdict}", lines=tuple(lines))
 
@@ -109,7 +110,7 @@ def _method(verification: VideoVerification, run: MethodRun) -> tuple[Cell, ...]
     accuracy, whole, clip = run.accuracy, verification.whole, verification.clip
     delay = accuracy.new_object_delay_frames
     return (
-        METHOD_NAMES.get(run.name, run.name),
+        _name(verification, run),
         str(len(run.servers)),
         seconds(run.mean_s),
         seconds(run.percentile_s(50)),
@@ -127,6 +128,11 @@ def _method(verification: VideoVerification, run: MethodRun) -> tuple[Cell, ...]
         f"{accuracy.duplicates:.2f}",
         NOTHING if delay is None else f"{delay:.1f} frames",
     )
+
+
+def _name(verification: VideoVerification, run: MethodRun) -> str:
+    planned = run is verification.elf and not verification.by_content
+    return "as planned" if planned else METHOD_NAMES.get(run.name, run.name)
 
 
 def _split(verification: VideoVerification) -> Section:
@@ -147,7 +153,7 @@ def _split(verification: VideoVerification) -> Section:
     rows.append(("AP50", *(f"{value:.3f}" for option, run in pairs for value in (option.ap50, run.accuracy.ap50))))
     return Section(
         title="Where a frame's time goes, means",
-        columns=("", "ELF, predicted", "measured", "full frame, predicted", "measured "),
+        columns=("", "planned, predicted", "measured", "full frame, predicted", "measured "),
         rows=tuple(rows),
         lines=("parts are of the answer that comes last; predictions are for the frames that were profiled",),
     )
@@ -164,7 +170,7 @@ def _both(
 def _servers(verification: VideoVerification) -> Section:
     elf = verification.elf
     return Section(
-        title="ELF's servers, an image on average",
+        title="The plan's servers, an image on average",
         columns=(
             *("server", "images a frame", "bytes", "encode", "uplink", "queue", "decode", "server ", "downlink"),
             *("answered after", "last in"),
@@ -209,8 +215,7 @@ def _ages(verification: VideoVerification) -> list[Section]:
             title="Objects missed, by the frames since they were first to be seen",
             columns=("method", *names),
             rows=tuple(
-                (METHOD_NAMES.get(run.name, run.name), *(fraction(_missed(run, *group)) for group in groups))
-                for run in runs
+                (_name(verification, run), *(fraction(_missed(run, *group)) for group in groups)) for run in runs
             ),
             expendable=tuple(names[1:-1]),
         )
@@ -234,7 +239,7 @@ def _how(verification: VideoVerification) -> Section:
     ]  # fmt: skip
     lines += [f"{METHOD_NAMES.get(run.name, run.name)}: {note}" for run in verification.runs for note in run.notes]
     if verification.stopped == "interrupted":
-        lines.append("interrupted: the methods not reached are missing")
+        lines.append("interrupted: the frames not reached are missing")
     return Section(title="How", lines=tuple(lines))
 
 

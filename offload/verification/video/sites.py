@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from offload.artifacts.video_profile import area_line, decode_line
 from offload.profilers.video.latency import measure_crops
+from offload.profilers.video.replay import jpeg, pixels_of
 from offload.verification.video.emulation import Emulated, emulate
 from offload.verification.video.pool import server_pool
 from offload.verification.video.run import run_clip
 from offload.verification.video.served_detector import ServedDetector
+from offload.video.methods.whole import Whole
 from offload.video.partitioning import ServerCost
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from offload.video.methods.base import Method
     from offload.video.timing import Line
 
-_ROUNDS = 3
+_ROUNDS = _WARMING = 3
 
 
 class Site(Protocol):
@@ -36,9 +38,20 @@ class Site(Protocol):
     addresses: tuple[str, ...]
     """HOST:PORT of all; none of those that are emulated."""
 
+    def warm(self, frame: Frame, *, quality: int) -> None:
+        """Have each server look at a frame a few times, so that the method that is run first is not at a loss.
+
+        Args:
+            frame: One of the clip.
+            quality: Of JPEG.
+
+        Raises:
+            OffloadError: no server can be reached, or the detector fails.
+        """
+
     def run(
         self, frames: Iterable[Frame], method: Method, places: Sequence[int], *, quality: int, notes: list[str]
-    ) -> Iterator[FrameRecord]:
+    ) -> Generator[FrameRecord]:
         """Run a new method over frames.
 
         Args:
@@ -76,9 +89,17 @@ class RealSite:
     progress: Progress
     emulated: bool = field(default=False, init=False)
 
+    def warm(self, frame: Frame, *, quality: int) -> None:
+        """See `Site`."""
+        height, width = frame.shape[:2]
+        for place, cost in enumerate(self.costs):
+            whole = Whole(width=width, height=height, servers=(cost,))
+            for _ in self.run([frame] * _WARMING, whole, (place,), quality=quality, notes=[]):
+                pass
+
     def run(
         self, frames: Iterable[Frame], method: Method, places: Sequence[int], *, quality: int, notes: list[str]
-    ) -> Iterator[FrameRecord]:
+    ) -> Generator[FrameRecord]:
         """See `Site`."""
         frames = iter(frames)
         first = next(frames)
@@ -88,8 +109,10 @@ class RealSite:
         with server_pool(
             addresses, served, token=self.token, tls=self.tls, link=self.link, progress=self.progress
         ) as pool:
-            yield from run_clip(_with(first, frames), method, pool, costs=[self.costs[place] for place in places])
-            notes += pool.notes
+            try:
+                yield from run_clip(_with(first, frames), method, pool, costs=[self.costs[place] for place in places])
+            finally:
+                notes += pool.notes
 
 
 @dataclass(kw_only=True)
@@ -112,16 +135,21 @@ class EmulatedSite:
     emulated: bool = field(default=True, init=False)
     addresses: tuple[str, ...] = field(default=(), init=False)
 
+    def warm(self, frame: Frame, *, quality: int) -> None:
+        """See `Site`."""
+        for _ in range(_WARMING):
+            self.detector.detect(self.session, pixels_of(jpeg(frame, quality)))
+
     def run(
         self, frames: Iterable[Frame], method: Method, places: Sequence[int], *, quality: int, notes: list[str]
-    ) -> Iterator[FrameRecord]:
+    ) -> Generator[FrameRecord]:
         """See `Site`."""
         there = Emulated(
             servers=tuple(self.costs[place] for place in places),
             here=tuple(self.here[place] for place in places),
             line=self.line,
         )
-        return emulate(frames, method, there, detector=self.detector, session=self.session, quality=quality)
+        yield from emulate(frames, method, there, detector=self.detector, session=self.session, quality=quality)
 
 
 def planned_costs(plan: VideoPlan) -> tuple[ServerCost, ...]:

@@ -6,7 +6,9 @@ too, and every method has the same detector, quality of JPEG, line and servers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -29,25 +31,30 @@ if TYPE_CHECKING:
     from offload.detectors.base import Detector
     from offload.progress import Progress
     from offload.verification.video.sites import Site
-    from offload.video.clips import Frame
+    from offload.video.clips import ClipInfo, Frame
     from offload.video.truth import FrameTruth
 
-_ORACLE = "oracle"
-_FEW_FRAMES = 20
+_HOLD, _ORACLE = "hold", "oracle"
+_FEWEST_FRAMES, _FEW_FRAMES = 2, 20
+"""That can be verified with; and from which on they tell something."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipPart:
     """Frames that a plan is verified with."""
 
-    record: ClipRecord
+    info: ClipInfo
+    """Of the clip that they are of."""
     first: int
-    """Which of the file's frames is the first."""
+    """Which of the clip's frames is the first."""
+    count: int
     fresh: bool
     """Whether the plan was chosen by none of them."""
     frames: Callable[[], Iterator[Frame]]
     truth: tuple[FrameTruth, ...] | None
     """Of each; None where there is none."""
+    record: Callable[[int], ClipRecord]
+    """How an artifact names the first so many of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +82,8 @@ def verify_video_plan(
 ) -> VideoVerification:
     """Run the full frame, the planned option, and other methods over frames.
 
-    An interrupt keeps the methods that were run.
+    All methods answer a frame before the next, each for itself, so that a machine that is slower for a while is so for
+    all of them. An interrupt keeps the frames that all have answered.
 
     Args:
         plan: What to verify.
@@ -91,33 +99,41 @@ def verify_video_plan(
     Raises:
         OffloadError: there is no such method, it needs a ground truth, the servers cannot be used, or there is nothing
             to find.
-        KeyboardInterrupt: interrupted before the planned option was measured.
+        KeyboardInterrupt: interrupted before two frames were answered.
     """
     ways, left_out = _ways(plan, part, methods)
-    done: list[MethodRun] = []
-    whole: list[Detections] = []
+    site.warm(next(part.frames()), quality=plan.whole.setting.quality)
+    notes: list[list[str]] = [[] for _ in ways]
+    rows: list[list[FrameRecord]] = []
     stopped: Literal["done", "interrupted"] = "done"
-    progress.start("verifying", len(ways) * part.record.frames)
+    progress.start("verifying", part.count)
     try:
-        for way in ways:
-            progress.detail(way.name)
-            notes: list[str] = []
-            frames = _run(plan, part, site, detector, way, notes, progress)
-            found = [_detections(frame) for frame in frames]
-            whole = whole or found
-            done.append(_judged(way, frames, found, whole, part, emulated=site.emulated, notes=notes))
+        with ExitStack() as stack:
+            running = [
+                stack.enter_context(closing(_run(plan, part, site, detector, way, frames, told)))
+                for way, frames, told in zip(ways, itertools.tee(part.frames(), len(ways)), notes, strict=True)
+            ]
+            for _ in range(part.count):
+                rows.append([next(one) for one in running])
+                progress.advance()
     except KeyboardInterrupt:
-        if ELF not in [run.name for run in done]:
+        if len(rows) < _FEWEST_FRAMES:
             raise
         stopped = "interrupted"
-        progress.note("interrupted: the methods that were run are kept")
+        progress.note(f"interrupted: the {len(rows)} frames that all methods have answered are kept")
     finally:
         progress.finish()
+    truth = None if part.truth is None else part.truth[: len(rows)]
+    whole = [_detections(row[0]) for row in rows]
+    done = [
+        _judged(way, [row[index] for row in rows], whole, truth, fps=part.info.fps, emulated=site.emulated, notes=told)
+        for index, (way, told) in enumerate(zip(ways, notes, strict=True))
+    ]
     promised = _promised_change(plan)
     elf = next(run for run in done if run.name == ELF)
     return VideoVerification.create(
         plan_hash=plan.content_hash,
-        clip=part.record,
+        clip=part.record(len(rows)),
         first_frame=part.first,
         fresh=part.fresh,
         detector=plan.detector,
@@ -131,38 +147,45 @@ def verify_video_plan(
         left_out=tuple(left_out),
         tolerance=tolerance,
         verdict=_verdict(elf, plan, promised, tolerance),
-        warnings=(*warnings, *_doubts(part)),
+        warnings=(*warnings, *_doubts(part, len(rows))),
         stopped=stopped,
     )
 
 
 def _ways(plan: VideoPlan, part: ClipPart, methods: Sequence[str] | None) -> tuple[list[_Way], list[str]]:
     """What to run in which order, and what cannot be."""
-    left_out = []
-    names = list(METHODS) if methods is None else [WHOLE, ELF, *methods]
+    names = list(METHODS) if methods is None else list(dict.fromkeys((WHOLE, ELF, *methods)))
     for name in names:
         if name not in METHODS:
             raise OffloadError(f"no method is called {name!r:.80}", hint=f"methods: {', '.join(METHODS)}")
-    if _ORACLE in names and part.truth is None:
-        if methods is not None:
-            raise OffloadError("the oracle has no ground truth to see", hint="name it with --truth FILE")
-        left_out.append(f"{_ORACLE}: it needs ground truth")
-        names.remove(_ORACLE)
-    chosen, whole = plan.chosen, plan.whole
+    left_out, by_content = [], plan.chosen.setting.rule != "equal"
+    for name, fits, reason in (
+        (_ORACLE, part.truth is not None, "there is no ground truth, which it sees"),
+        (_ORACLE, by_content, "the plan's regions are the same whatever is expected in them"),
+        (_HOLD, by_content, "the plan's regions are the same whatever is expected in them"),
+    ):
+        if name in names and not fits:
+            names.remove(name)
+            left_out.append(f"{name}: {reason}")
+    if methods is not None and left_out:
+        raise OffloadError(f"method {left_out[0]}", hint="leave it out of --methods")
+    chosen, whole, every = plan.chosen, plan.whole, tuple(range(len(plan.servers)))
     ways = [
         _Way(name=WHOLE, method=WHOLE, setting=whole.setting, places=whole.servers),
         _Way(name=ELF, method=ELF, setting=chosen.setting, places=chosen.servers),
     ]
-    if len(chosen.servers) > 1:
+    if by_content and len(chosen.servers) > 1:
         costs = planned_costs(plan)
         pixels = plan.clip.width * plan.clip.height
         fastest = chosen.servers[strongest([costs[place] for place in chosen.servers], pixels)]
         one = chosen.setting.model_copy(update={"servers": 1})
         ways.append(_Way(name=ALONE, method=ELF, setting=one, places=(fastest,)))
-    for name in dict.fromkeys(names):
-        if name not in (WHOLE, ELF):
-            places = whole.servers if name == "filter" else chosen.servers
-            ways.append(_Way(name=name, method=name, setting=chosen.setting, places=places))
+    places = {"filter": whole.servers, _HOLD: chosen.servers, _ORACLE: chosen.servers}
+    ways += [
+        _Way(name=name, method=name, setting=chosen.setting, places=places.get(name, every))
+        for name in names
+        if name not in (WHOLE, ELF)
+    ]
     return ways, left_out
 
 
@@ -172,51 +195,51 @@ def _run(
     site: Site,
     detector: Detector,
     way: _Way,
+    frames: Iterator[Frame],
     notes: list[str],
-    progress: Progress,
-) -> list[FrameRecord]:
+) -> Generator[FrameRecord]:
+    """Each frame, its servers told by their places in the plan."""
     costs = planned_costs(plan)
     method = make_method(
         way.method,
         Scene(
             setting=way.setting,
-            width=part.record.width,
-            height=part.record.height,
+            width=part.info.width,
+            height=part.info.height,
             multiple=detector.multiple,
             servers=[costs[place] for place in way.places],
             truth=part.truth,
         ),
     )
-    frames = []
-    for frame in site.run(part.frames(), method, way.places, quality=way.setting.quality, notes=notes):
-        asks = tuple(ask.model_copy(update={"server": way.places[ask.server]}) for ask in frame.asks)
-        frames.append(frame.model_copy(update={"asks": asks}))
-        progress.advance()
-    return frames
+    with closing(site.run(frames, method, way.places, quality=way.setting.quality, notes=notes)) as answered:
+        for frame in answered:
+            asks = tuple(ask.model_copy(update={"server": way.places[ask.server]}) for ask in frame.asks)
+            yield frame.model_copy(update={"asks": asks})
 
 
 def _judged(
     way: _Way,
     frames: Sequence[FrameRecord],
-    found: Sequence[Detections],
     whole: Sequence[Detections],
-    part: ClipPart,
+    truth: Sequence[FrameTruth] | None,
     *,
+    fps: float,
     emulated: bool,
     notes: Sequence[str],
 ) -> MethodRun:
-    right = as_truth(confident(whole, SHOWN_SCORE)) if part.truth is None else part.truth
-    shown = on_screen(found, [frame.latency_s for frame in frames], part.record.fps)
+    found = [_detections(frame) for frame in frames]
+    right = as_truth(confident(whole, SHOWN_SCORE)) if truth is None else truth
+    shown = on_screen(found, [frame.latency_s for frame in frames], fps)
     wrong = mistakes(confident(found, SHOWN_SCORE), right)
-    ages = int(np.flatnonzero(wrong.asked_by_age).max(initial=-1)) + 1 if part.truth is not None else 0
+    ages = int(np.flatnonzero(wrong.asked_by_age).max(initial=-1)) + 1 if truth is not None else 0
     return MethodRun(
         name=way.name,
         setting=way.setting,
         servers=way.places,
         emulated=emulated,
         frames=tuple(frames),
-        accuracy=clip_accuracy(found, whole, part.truth),
-        ap50_change=ap50_change(found, whole, part.truth),
+        accuracy=clip_accuracy(found, whole, truth),
+        ap50_change=ap50_change(found, whole, truth),
         shifted_ap50=average_precision(shown, right).ap50,
         asked_by_age=tuple(wrong.asked_by_age[:ages].tolist()),
         missed_by_age=tuple(wrong.missed_by_age[:ages].tolist()),
@@ -246,15 +269,15 @@ def _verdict(elf: MethodRun, plan: VideoPlan, promised: float, tolerance: float)
     return "within tolerance" if abs(error) <= tolerance else "out of tolerance"
 
 
-def _doubts(part: ClipPart) -> list[str]:
+def _doubts(part: ClipPart, frames: int) -> list[str]:
     doubts = []
     if not part.fresh:
         doubts.append(
             "the plan was chosen by these very frames, so its accuracy is flattered: name others with --clip, or "
             "profile fewer --frames of a longer clip"
         )
-    if part.record.frames < _FEW_FRAMES:
-        doubts.append(f"{part.record.frames} frames tell little: take more with --frames, or a longer --clip")
+    if frames < _FEW_FRAMES:
+        doubts.append(f"{frames} frames tell little: take more with --frames, or a longer --clip")
     if part.truth is None:
         doubts.append(
             "there is no ground truth: accuracies are against what the detector finds in the whole frame; name it with "
