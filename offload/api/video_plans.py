@@ -77,9 +77,8 @@ def plan_video(request: VideoPlanRequest, *, workspace: Workspace, progress: Pro
         if request.least_ap50 is None
         else request.least_ap50,
     )
-    progress.start("predicting each frame with each setting")
     try:
-        return plan_elf(problem, pareto=request.pareto, warnings=warnings)
+        return plan_elf(problem, pareto=request.pareto, warnings=warnings, progress=progress)
     finally:
         progress.finish()
 

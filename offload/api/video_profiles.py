@@ -217,11 +217,14 @@ def _replays(
     kept: ClipCheckpoint,
     progress: Progress,
 ) -> tuple[tuple[ReplayRecord, ...], Literal["done", "interrupted"]]:
-    """The loop with each setting; the first one's record is there."""
+    """The loop with each setting, of which the first one's record is there, and with what should be good together."""
+    from offload.profilers.video.sweep import combinations
+
     done = [first]
-    progress.start("replaying the clip", len(tried) - 1)
-    try:
-        for setting in tried[1:]:
+
+    def replay_each(settings: Sequence[Setting], task: str) -> None:
+        progress.start(task, len(settings))
+        for setting in settings:
             record = kept.replays.get(setting)
             if record is None:
                 record = _record(setting, _replayed(setting, subject, crops), whole, subject.truth)
@@ -229,11 +232,15 @@ def _replays(
             done.append(record)
             progress.advance()
             progress.detail(f"{setting.servers} servers, AP50 {record.accuracy.ap50:.3f}")
+        progress.finish()
+
+    try:
+        replay_each(tried[1:], "replaying the clip")
+        replay_each(combinations(done), "replaying it with what was good alone")
     except KeyboardInterrupt:
+        progress.finish()
         progress.note("interrupted: the settings that were measured are kept, --resume goes on")
         return tuple(done), "interrupted"
-    finally:
-        progress.finish()
     return tuple(done), "done"
 
 

@@ -18,6 +18,7 @@ from offload.artifacts.link import ProtocolCost
 from offload.artifacts.video_plan import VideoOption, VideoPlan, VideoServer
 from offload.errors import VerdictError
 from offload.planners.video_costs import FrameCosts, ServerModel, frame_costs, latencies, predicted
+from offload.progress import NullProgress
 from offload.video.timing import Line
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from offload.artifacts.plan import Radio
     from offload.artifacts.video_plan import VideoTarget
     from offload.artifacts.video_profile import CropRecord, ReplayRecord, Setting, VideoProfile
+    from offload.progress import Progress
 
 _ALTERNATIVES = 5
 _ROUNDING = 1e-9
@@ -88,13 +90,16 @@ class _Candidate:
         return cost, -self.ap50, self.mean_s, len(self.servers)
 
 
-def plan_elf(problem: ElfProblem, *, pareto: bool = False, warnings: Sequence[str] = ()) -> VideoPlan:
+def plan_elf(
+    problem: ElfProblem, *, pareto: bool = False, warnings: Sequence[str] = (), progress: Progress | None = None
+) -> VideoPlan:
     """The best way to offload frames.
 
     Args:
         problem: What is given.
         pareto: Whether to list the options that none beats in latency, bytes and accuracy at once.
         warnings: What to say before the planner's own.
+        progress: Told of each option.
 
     Raises:
         VerdictError: no setting that was measured is as accurate as was asked; says which comes nearest.
@@ -105,7 +110,13 @@ def plan_elf(problem: ElfProblem, *, pareto: bool = False, warnings: Sequence[st
     allowed = [way for way in ways if way[0].accuracy.ap50 >= problem.least_ap50 - _ROUNDING]
     if not allowed:
         raise _unreachable(problem, max((replay for replay, _ in ways), key=lambda replay: replay.accuracy.ap50))
-    ranked = sorted((planner.candidate(*way) for way in allowed), key=lambda one: one.key(target))
+    progress = progress or NullProgress()
+    progress.start("predicting each frame", len(allowed))
+    ranked = []
+    for way in allowed:
+        ranked.append(planner.candidate(*way))
+        progress.advance()
+    ranked.sort(key=lambda one: one.key(target))
     best = ranked[0]
     counts = sorted({len(one.servers) for one in ranked})
     by_servers = [next(one for one in ranked if len(one.servers) == count) for count in counts]

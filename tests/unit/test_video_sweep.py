@@ -1,0 +1,65 @@
+"""Which settings of ELF's loop are worth measuring together, once each was measured alone."""
+
+from __future__ import annotations
+
+import itertools
+
+from offload.artifacts.video_profile import ReplayRecord, Setting
+from offload.profilers.video.sweep import QUALITIES, RATIOS, WHOLE, combinations, settings
+from tests.made_video_profiles import replay
+
+_LOST = {
+    "expansion": {0.0: 0.08, 0.1: 0.005},
+    "interval": {1: -0.002, 2: -0.001, 5: 0.006, 8: 0.05},
+    "quality": {60: 0.004},
+}
+_BYTES = {
+    "expansion": {0.0: 0.8, 0.1: 0.9},
+    "interval": {1: 2.0, 2: 1.3, 5: 0.8, 8: 0.7},
+    "quality": {60: 0.6, 95: 2.5},
+}
+
+
+def _measured(setting: Setting, loss: float = 0.003) -> ReplayRecord:
+    """As if changes did add up: AP50 and bytes of a setting, by tables; the middle has lost a little."""
+    if setting.whole:
+        return replay(setting, ap50=0.8)
+    told = {axis: getattr(setting, axis) for axis in _LOST}
+    lost = loss + sum(_LOST[axis].get(value, 0.0) for axis, value in told.items())
+    size = 10_000.0
+    for axis, value in told.items():
+        size *= _BYTES[axis].get(value, 1.0)
+    record = replay(setting.model_copy(update={"rule": "elf", "interval": 1, "quality": 80}), ap50=0.8 - lost)
+    images = tuple(
+        tuple(image.model_copy(update={"sent_bytes": round(size)}) for image in frame[:1]) for frame in record.images
+    )
+    return record.model_copy(update={"setting": setting, "images": images})
+
+
+def _cheapest(most_lost: float, loss: float) -> float:
+    """Bytes of the cheapest setting of all there are that loses no more."""
+    middle = settings(2, ("linear",))[1]
+    every = [
+        _measured(middle.model_copy(update={"expansion": p, "interval": n, "ratio": ratio, "quality": quality}), loss)
+        for p, n, ratio, quality in itertools.product((0.0, 0.1, 0.2), (1, 2, 3, 5, 8), RATIOS[-1:], QUALITIES)
+    ]
+    return min(one.bytes_a_frame for one in every if one.accuracy.ap50 >= 0.8 - most_lost - 1e-9)
+
+
+def test_the_cheapest_of_all_combinations_is_measured_where_changes_add_up() -> None:
+    measured = [_measured(setting) for setting in settings(2, ("linear", "hold"))]
+    found = combinations(measured)
+    assert not {one.setting for one in measured} & set(found)
+    assert len(set(found)) == len(found) <= 3
+    every = [*measured, *map(_measured, found)]
+    for most_lost in (0.01, 0.02):
+        good = [one for one in every if one.accuracy.ap50 >= 0.8 - most_lost - 1e-9 and one.setting.rule == "elf"]
+        assert min(one.bytes_a_frame for one in good) == _cheapest(most_lost, 0.003)
+
+
+def test_where_nothing_finds_enough_what_finds_most_is_measured() -> None:
+    measured = [_measured(setting, loss=0.3) for setting in settings(2, ("linear", "hold"))]
+    found = combinations(measured)
+    best = max(one.accuracy.ap50 for one in measured if not one.setting.whole)
+    assert all(_measured(setting, loss=0.3).accuracy.ap50 >= best for setting in found)
+    assert WHOLE not in found
