@@ -66,7 +66,8 @@ def profile_clip(
         terminal.result(
             f"would time {detector} on crops of {clip}'s first frame{where}, then run ELF's loop over its first "
             f"{frames} frames here\nwith one expansion, interval, ratio, predictor, quality and number of servers (1 "
-            f"to {servers}) changed at a time,\nthen with what was good alone together, and write the profile to {destination}\n"
+            f"to {servers}) changed at a time,\nthen with what was good alone together,\n"
+            f"and write the profile to {destination}\n"
         )
         return
     artifact = delivery.make(api.profile_video, request)
