@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from offload.artifacts.video_run import EMBEDDED, AskRecord, FrameRecord, VideoRun
 from offload.reports.document import Cell, Report, Scalar, Section, fraction, seconds
+from offload.reports.video_profile import RULE_NAMES
 
 _PARTS = {
     "encode_s": "encode",
@@ -44,7 +45,7 @@ def _frames(run: VideoRun) -> Section:
     held = sum(frame.held for frame in frames)
     if held:
         at = sum(frame.held > 0 for frame in frames)
-        lines.append(f"{held} of them, in {at} frames, were held where they were expected: nobody was left to look")
+        lines.append(f"held where expected, as nobody was left to look: {held} objects in {at} of {len(frames)} frames")
     return Section(title="A frame", columns=("", "p50", "p95"), rows=tuple(rows), lines=tuple(lines))
 
 
@@ -113,12 +114,15 @@ def _how(run: VideoRun) -> Section:
         lines.append("device, link and servers share this machine's cores: for times, name servers with --server")
     if run.emulated:
         lines.append("emulated: each image was looked at alone on one machine, and a frame takes what its slowest does")
-    if run.method == "elf":
-        lines.append(f"expansion {setting.expansion:.0%}, {setting.predictor} motion, JPEG {setting.quality}")
-        if setting.interval:
-            lines.append(f"one frame in {setting.interval} is sent whole, too, at {setting.ratio:g} of its sides")
-    else:
+    if run.method != "elf":
         lines.append(f"method: {run.method}, JPEG {setting.quality}")
+    elif setting.rule == "equal":
+        lines.append(f"partition: {RULE_NAMES['equal']}, whatever is in them, JPEG {setting.quality}")
+    else:
+        words = f"expansion {setting.expansion:.0%}, {setting.predictor} motion, JPEG {setting.quality}"
+        lines.append(f"partition: {RULE_NAMES[setting.rule]}, {words}")
+    if run.method == "elf" and setting.interval:
+        lines.append(f"one frame in {setting.interval} is sent whole, too, at {setting.ratio:g} of its sides")
     if run.stopped == "interrupted":
         lines.append("interrupted: the rest of the clip is missing")
     return Section(title="How", lines=tuple(lines))
