@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tritonclient.utils import InferenceServerException
 
 from offload.codecs.crop import MOST_PIXELS
 from offload.detectors.base import Detector
 from offload.detectors.catalogue import made_detector
 from offload.errors import OffloadError
+from offload.serving.client import ServerClient
 from offload.serving.client_errors import ServerError
 from offload.serving.timing import ClockOffset, InferResult, ServerTimes
 from offload.verification.video.asking import times_of
@@ -116,6 +120,37 @@ def test_an_answer_that_is_no_detectors_is_refused(served: ServedDetector, chang
         served.found(_outputs(**changed), ASK)
     with pytest.raises(ServerError, match="not boxes, scores and labels"):
         served.found({name: array for name, array in _outputs().items() if name != "scores"}, ASK)
+    with pytest.raises(ServerError, match="not boxes, scores and labels"):
+        served.found({**_outputs(), "scores": None}, ASK)  # type: ignore[dict-item]  # what the client makes of nothing
+
+
+class MalformedAnswer:
+    """What the client library hands over when a server's bytes are no tensors of the shapes that they tell."""
+
+    def get_response(self) -> Any:
+        return SimpleNamespace(outputs=[SimpleNamespace(name="boxes")])
+
+    def as_numpy(self, name: str) -> Any:
+        raise ValueError("cannot reshape array of size 3")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_answer_that_is_no_tensor_ends_as_an_error_for_the_one_who_asked(fails: bool) -> None:
+    told: list[InferResult | ServerError] = []
+
+    def answer(name: str, inputs: Any, callback: Any, **_: Any) -> None:
+        if fails:
+            callback(None, InferenceServerException("gone", status="StatusCode.UNAVAILABLE"))
+        else:
+            callback(MalformedAnswer(), None)
+
+    with ServerClient("127.0.0.1:9") as client:
+        client._client.async_infer = answer
+        client.begin("it", {"x": np.zeros(3, np.uint8)}, told.append, timeout_s=1.0)
+    (error,) = told
+    assert isinstance(error, ServerError)
+    assert error.code == ("UNAVAILABLE" if fails else "")
+    assert ("cannot reach" if fails else "cannot be read: cannot reshape") in error.message
 
 
 def test_numbers_that_cannot_be_true_are_passed_over(served: ServedDetector) -> None:

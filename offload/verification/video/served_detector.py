@@ -112,7 +112,7 @@ class ServedDetector:
         Raises:
             ServerError: it is not what a detector answers.
         """
-        shapes = {name: outputs[name].shape for name in _OUTPUTS if name in outputs}
+        shapes = {name: outputs[name].shape for name in _OUTPUTS if isinstance(outputs.get(name), np.ndarray)}
         counts = {shape[1] for shape in shapes.values() if len(shape) > 1}
         fits = shapes == {name: (1, *counts, *each) for name, each in _OUTPUTS.items()}
         numbers = all(np.issubdtype(outputs[name].dtype, np.number) for name in shapes)
