@@ -91,8 +91,6 @@ def verify_video(
 def _check(request: VerifyVideoRequest, plan: VideoPlan) -> None:
     if request.frames is not None and request.frames < _FEWEST:
         raise UsageError(f"--frames {request.frames} are too few to predict anything", hint="as in --frames 45")
-    if request.tolerance <= 0:
-        raise UsageError("--tolerance 0% is never met", hint="as in --tolerance 10%")
     if not request.servers:
         return
     if len(set(request.servers)) < len(request.servers):

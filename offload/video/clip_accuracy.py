@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from offload.artifacts.estimate import CONFIDENCE, Estimate
@@ -52,41 +53,48 @@ def clip_accuracy(
     )
 
 
-def ap50_change(
-    found: Sequence[Detections], whole: Sequence[Detections], truth: Sequence[FrameTruth] | None
-) -> Estimate:
-    """By how much the AP50 of answers differs from that of the whole frames' answers; negative is a loss.
+@dataclass(frozen=True, kw_only=True)
+class BlockedPrecision:
+    """An AP50, and what it is without each block of frames that follow each other."""
 
-    The interval is that of a delete-one jackknife over blocks of frames that follow each other, which are alike
-    (Künsch, "The jackknife and the bootstrap for general stationary observations", 1989); all that can be where there
-    are too few frames to tell.
+    ap50: float
+    without: tuple[float, ...]
+    """nan where nothing is left to find."""
+
+
+def blocked_precision(found: Sequence[Detections], right: Sequence[FrameTruth]) -> BlockedPrecision:
+    """AP50 over all frames, and leaving out each block of them.
 
     Args:
         found: An answer about each frame.
-        whole: What the detector finds in the whole of each.
-        truth: Of each; None where there is none, and accuracies are against `whole`.
+        right: What is right about each.
+    """
+    import numpy as np
+
+    without = []
+    for block in np.array_split(np.arange(len(found)), min(_BLOCKS, len(found))):
+        kept = [number for number in range(len(found)) if number not in block]
+        left = average_precision([found[index] for index in kept], [right[index] for index in kept])
+        without.append(left.ap50)
+    return BlockedPrecision(ap50=average_precision(found, right).ap50, without=tuple(without))
+
+
+def ap50_change(found: BlockedPrecision, whole: BlockedPrecision) -> Estimate:
+    """By how much an AP50 differs from that of the whole frames' answers to the same frames; negative is a loss.
+
+    The interval is that of a delete-one jackknife over blocks of frames that follow each other, which are alike
+    (Künsch, "The jackknife and the bootstrap for general stationary observations", 1989); all that can be where there
+    are too few blocks to tell.
     """
     import numpy as np
     from scipy.stats import t
 
-    right = as_truth(confident(whole, SHOWN_SCORE)) if truth is None else truth
-    value = _difference(found, whole, right)
-    blocks = np.array_split(np.arange(len(found)), min(_BLOCKS, len(found)))
-    without = []
-    for block in blocks:
-        kept = [number for number in range(len(found)) if number not in block]
-        told = _difference([found[i] for i in kept], [whole[i] for i in kept], [right[i] for i in kept])
-        if math.isfinite(told):
-            without.append(told)
-    count = len(without)
+    value = found.ap50 - whole.ap50
+    changes = [one - other for one, other in zip(found.without, whole.without, strict=True)]
+    told = [change for change in changes if math.isfinite(change)]
+    count = len(told)
     if count < _FEWEST:
         return Estimate(value=value, low=-1.0, high=1.0)
-    spread = math.sqrt((count - 1) * float(np.var(without)))
+    spread = math.sqrt((count - 1) * float(np.var(told)))
     half = float(t.ppf(0.5 + CONFIDENCE / 2, count - 1)) * spread
     return Estimate(value=value, low=max(-1.0, value - half), high=min(1.0, value + half))
-
-
-def _difference(found: Sequence[Detections], whole: Sequence[Detections], right: Sequence[FrameTruth]) -> float:
-    if not found:
-        return math.nan
-    return average_precision(found, right).ap50 - average_precision(whole, right).ap50

@@ -19,7 +19,7 @@ from offload.errors import OffloadError
 from offload.verification.video.sites import planned_costs
 from offload.video.accuracy import SHOWN_SCORE, as_truth, average_precision, confident, mistakes, on_screen
 from offload.video.boxes import as_boxes
-from offload.video.clip_accuracy import ap50_change, clip_accuracy
+from offload.video.clip_accuracy import ap50_change, blocked_precision, clip_accuracy
 from offload.video.detections import Detections
 from offload.video.methods.catalogue import METHODS, Scene, make_method
 from offload.video.partitioning import strongest
@@ -123,10 +123,9 @@ def verify_video_plan(
         progress.note(f"interrupted: the {len(rows)} frames that all methods have answered are kept")
     finally:
         progress.finish()
-    truth = None if part.truth is None else part.truth[: len(rows)]
-    whole = [_detections(row[0]) for row in rows]
+    judge = _Judge(part, [_detections(row[0]) for row in rows])
     done = [
-        _judged(way, [row[index] for row in rows], whole, truth, fps=part.info.fps, emulated=site.emulated, notes=told)
+        judge.judged(way, [row[index] for row in rows], emulated=site.emulated, notes=told)
         for index, (way, told) in enumerate(zip(ways, notes, strict=True))
     ]
     promised = _promised_change(plan)
@@ -217,34 +216,39 @@ def _run(
             yield frame.model_copy(update={"asks": asks})
 
 
-def _judged(
-    way: _Way,
-    frames: Sequence[FrameRecord],
-    whole: Sequence[Detections],
-    truth: Sequence[FrameTruth] | None,
-    *,
-    fps: float,
-    emulated: bool,
-    notes: Sequence[str],
-) -> MethodRun:
-    found = [_detections(frame) for frame in frames]
-    right = as_truth(confident(whole, SHOWN_SCORE)) if truth is None else truth
-    shown = on_screen(found, [frame.latency_s for frame in frames], fps)
-    wrong = mistakes(confident(found, SHOWN_SCORE), right)
-    ages = int(np.flatnonzero(wrong.asked_by_age).max(initial=-1)) + 1 if truth is not None else 0
-    return MethodRun(
-        name=way.name,
-        setting=way.setting,
-        servers=way.places,
-        emulated=emulated,
-        frames=tuple(frames),
-        accuracy=clip_accuracy(found, whole, truth),
-        ap50_change=ap50_change(found, whole, truth),
-        shifted_ap50=average_precision(shown, right).ap50,
-        asked_by_age=tuple(wrong.asked_by_age[:ages].tolist()),
-        missed_by_age=tuple(wrong.missed_by_age[:ages].tolist()),
-        notes=tuple(notes),
-    )
+class _Judge:
+    """What answers about some frames are worth.
+
+    Args:
+        part: The frames.
+        whole: What the detector finds in the whole of each; there may be fewer, where it was interrupted.
+    """
+
+    def __init__(self, part: ClipPart, whole: Sequence[Detections]) -> None:
+        self._whole, self._fps = whole, part.info.fps
+        self._truth = None if part.truth is None else part.truth[: len(whole)]
+        self._right = as_truth(confident(whole, SHOWN_SCORE)) if self._truth is None else self._truth
+        self._whole_precision = blocked_precision(whole, self._right)
+
+    def judged(self, way: _Way, frames: Sequence[FrameRecord], *, emulated: bool, notes: Sequence[str]) -> MethodRun:
+        """A method's frames with what they are worth."""
+        found = [_detections(frame) for frame in frames]
+        shown = on_screen(found, [frame.latency_s for frame in frames], self._fps)
+        wrong = mistakes(confident(found, SHOWN_SCORE), self._right)
+        ages = int(np.flatnonzero(wrong.asked_by_age).max(initial=-1)) + 1 if self._truth is not None else 0
+        return MethodRun(
+            name=way.name,
+            setting=way.setting,
+            servers=way.places,
+            emulated=emulated,
+            frames=tuple(frames),
+            accuracy=clip_accuracy(found, self._whole, self._truth),
+            ap50_change=ap50_change(blocked_precision(found, self._right), self._whole_precision),
+            shifted_ap50=average_precision(shown, self._right).ap50,
+            asked_by_age=tuple(wrong.asked_by_age[:ages].tolist()),
+            missed_by_age=tuple(wrong.missed_by_age[:ages].tolist()),
+            notes=tuple(notes),
+        )
 
 
 def _detections(frame: FrameRecord) -> Detections:
