@@ -263,17 +263,16 @@ def _protocol(kept: ClipCheckpoint, crops: Sequence[CropRecord], progress: Progr
 def _replayed(setting: Setting, subject: _Subject, crops: Sequence[CropRecord]) -> list[ReplayedFrame]:
     from offload.planners.video_costs import ServerModel
     from offload.profilers.video.replay import replay
-    from offload.video.methods.elf import Elf, ElfSettings
-    from offload.video.proposals.catalogue import make_predictor
+    from offload.video.methods.catalogue import Scene, make_method
 
-    info = subject.clip.info
-    method = Elf(
-        settings=ElfSettings.of(setting, subject.detector.multiple),
-        predictor=make_predictor(setting.predictor),
-        width=info.width,
-        height=info.height,
+    scene = Scene(
+        setting=setting,
+        width=subject.clip.info.width,
+        height=subject.clip.info.height,
+        multiple=subject.detector.multiple,
         servers=(ServerModel.of(crops).cost,) * setting.servers,
     )
+    method = make_method("whole" if setting.whole else "elf", scene)
     frames = frames_of(subject.clip, 0, subject.frames)
     return replay(frames, method, detector=subject.detector, session=subject.session, quality=setting.quality)
 

@@ -277,16 +277,23 @@ def words(setting: Setting) -> str:
     if setting.rule == "equal":
         return f"equal strips to {among}, JPEG quality {setting.quality}"
     rule = "ELF's partition" if setting.rule == "elf" else "the published partition"
-    small = f"the frame at {setting.ratio:g} one time in {setting.interval}" if setting.interval else "no small frame"
+    small = f"the frame at {setting.ratio:g} {_how_often(setting.interval)}" if setting.interval else "no small frame"
     return (
         f"{rule} among {among}, boxes {setting.expansion:.0%} larger ({setting.predictor}), {small}, "
         f"JPEG quality {setting.quality}"
     )
 
 
+def _how_often(interval: int) -> str:
+    """In which frames a small one is sent."""
+    return "with every frame" if interval == 1 else f"with one frame in {interval}"
+
+
 def _warnings(problem: ElfProblem, planner: _Planner, best: _Candidate) -> Iterable[str]:
     profile = problem.profile
-    alike = {server.crops: (server, model) for server, model in zip(problem.servers, planner.models, strict=True)}
+    alike: dict[tuple[CropRecord, ...], tuple[GivenServer, ServerModel]] = {}
+    for server, model in zip(problem.servers, planner.models, strict=True):
+        alike.setdefault(server.crops, (server, model))
     for server, model in alike.values():
         if model.residual > 0.15:
             yield (

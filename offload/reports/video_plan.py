@@ -65,11 +65,8 @@ def _answer(plan: VideoPlan) -> Section:
             lines=(f"of the settings that find enough, {told}",),
         )
     setting = chosen.setting
-    small = (
-        f"the whole frame at {setting.ratio:g} of its sides with one frame in {setting.interval}"
-        if setting.interval
-        else "no small frame"
-    )
+    often = "every frame" if setting.interval == 1 else f"one frame in {setting.interval}"
+    small = f"the whole frame at {setting.ratio:g} of its sides with {often}" if setting.interval else "no small frame"
     among = "one server" if setting.servers == 1 else f"{setting.servers} servers"
     how = "in equal strips" if setting.rule == "equal" else f"by {_partition(setting.rule)}"
     lines = [f"to: {names}"]
