@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Annotated, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -95,7 +94,7 @@ class MethodRun(BaseModel):
     missed_by_age: tuple[Amount, ...]
     notes: tuple[str, ...] = ()
 
-    @cached_property
+    @property
     def latencies_s(self) -> tuple[float, ...]:
         """Of each frame."""
         return tuple(frame.latency_s for frame in self.frames)
