@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from offload.artifacts.estimate import Estimate
 from offload.artifacts.video_plan import VideoOption
 from offload.artifacts.video_run import AskRecord
 from offload.artifacts.video_verification import ALONE, PARTS, MethodRun, VideoVerification, mean_split
@@ -92,11 +93,18 @@ def _verdict(verification: VideoVerification) -> Section:
         f"±{human(fraction(verification.tolerance))}; of the full frame {human(change(verification.whole_error))}",
         f"predicted to be {human(_times(verification.predicted_speedup))} as fast as the full frame, measured "
         f"{human(_times(verification.speedup(elf)))}{_gains(verification)}",
-        f"AP50 {human(change(lost.value))} against the full frame (95 %: {human(interval(lost, 'change'))}), promised "
+        f"AP50 {human(change(lost.value))} against the full frame{_strays(lost)}, promised "
         f"{human(change(verification.promised_change))} at worst",
-        f"{human(fraction(1 - elf.bytes_a_frame / whole.bytes_a_frame))} fewer bytes than the full frame",
+        f"bytes {human(change(elf.bytes_a_frame / whole.bytes_a_frame - 1))} against the full frame",
     ]
     return Section(title=f"Verdict: {verification.verdict}", lines=tuple(lines))
+
+
+def _strays(change_of: Estimate) -> str:
+    if change_of.high - change_of.low >= 1:
+        return " (too few frames to tell)"
+    shown = interval(change_of, "change")
+    return "" if shown == NOTHING else f" (95 %: {human(shown)})"
 
 
 def _gains(verification: VideoVerification) -> str:
