@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -19,13 +19,14 @@ from offload.version import __version__
 
 if TYPE_CHECKING:
     from offload.artifacts.profile import RuntimeIdentity
-    from offload.artifacts.video_profile import ClipRecord, CropRecord, Setting
+    from offload.artifacts.video_profile import ClipRecord, CropRecord, ElfFunction, Setting
     from offload.detectors.base import Detector
     from offload.profilers.video.checkpoint import ClipCheckpoint
     from offload.profilers.video.replay import ReplayedFrame
     from offload.runtimes.base import Session
     from offload.video.clips import Clip, Frame
     from offload.video.detections import Detections
+    from offload.video.partitioning import ServerCost
     from offload.video.truth import FrameTruth
 
 _ROUNDS = 9
@@ -68,6 +69,7 @@ def profile_video(
         KeyboardInterrupt: interrupted before the frame as it is was measured.
     """
     from offload.detectors.catalogue import load_detector
+    from offload.planners.video_costs import ServerModel
     from offload.profilers.video.motion import by_quality, measure_motion
     from offload.profilers.video.sweep import WHOLE, settings
     from offload.runtimes.onnxruntime import OnnxRuntime
@@ -94,13 +96,14 @@ def profile_video(
     kept = _checkpoint(request, told, truth, detector, runtime.identity(threads=threads), workspace, progress)
     crops = _crops(request, subject, kept, progress)
     progress.start("looking at whole frames")
-    replayed = _replayed(WHOLE, subject, crops)
+    cost = ServerModel.of(crops).cost
+    looped = _looped(WHOLE, subject, cost)
     progress.finish()
-    whole = [frame.found for frame in replayed]
-    first = _record(WHOLE, replayed, whole, subject.truth)
+    whole = [frame.found for frame in looped.frames]
+    first = _record(looped, whole, subject.truth)
     noise, motion = measure_motion(whole, subject.truth, width=told.width, height=told.height)
     tried = settings(request.servers, by_quality(motion))
-    done, stopped = _replays(tried, first, subject, whole, crops, kept, progress)
+    done, stopped = _replays(tried, first, subject, whole, cost, kept, progress)
     if stopped == "done":
         stopped = _protocol(kept, crops, progress)
     if stopped == "done":
@@ -213,7 +216,7 @@ def _replays(
     first: ReplayRecord,
     subject: _Subject,
     whole: Sequence[Detections],
-    crops: Sequence[CropRecord],
+    cost: ServerCost,
     kept: ClipCheckpoint,
     progress: Progress,
 ) -> tuple[tuple[ReplayRecord, ...], Literal["done", "interrupted"]]:
@@ -227,7 +230,7 @@ def _replays(
         for setting in settings:
             record = kept.replays.get(setting)
             if record is None:
-                record = _record(setting, _replayed(setting, subject, crops), whole, subject.truth)
+                record = _record(_looped(setting, subject, cost), whole, subject.truth)
                 kept.keep(replay=record)
             done.append(record)
             progress.advance()
@@ -260,39 +263,54 @@ def _protocol(kept: ClipCheckpoint, crops: Sequence[CropRecord], progress: Progr
     return "done"
 
 
-def _replayed(setting: Setting, subject: _Subject, crops: Sequence[CropRecord]) -> list[ReplayedFrame]:
-    from offload.planners.video_costs import ServerModel
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Looped:
+    """The loop over the clip with one setting."""
+
+    setting: Setting
+    frames: list[ReplayedFrame]
+    functions_s: Mapping[ElfFunction, Sequence[float]]
+
+
+def _looped(setting: Setting, subject: _Subject, cost: ServerCost) -> _Looped:
+    from offload.profilers.video.functions import TimedElf
     from offload.profilers.video.replay import replay
-    from offload.video.methods.catalogue import Scene, make_method
+    from offload.video.methods.elf import ElfSettings
+    from offload.video.methods.whole import Whole
+    from offload.video.proposals.catalogue import make_predictor
 
-    scene = Scene(
-        setting=setting,
-        width=subject.clip.info.width,
-        height=subject.clip.info.height,
-        multiple=subject.detector.multiple,
-        servers=(ServerModel.of(crops).cost,) * setting.servers,
+    width, height = subject.clip.info.width, subject.clip.info.height
+    servers = (cost,) * setting.servers
+    elf = TimedElf(
+        settings=ElfSettings.of(setting, subject.detector.multiple),
+        predictor=make_predictor(setting.predictor),
+        width=width,
+        height=height,
+        servers=servers,
     )
-    method = make_method("whole" if setting.whole else "elf", scene)
-    frames = frames_of(subject.clip, 0, subject.frames)
-    return replay(frames, method, detector=subject.detector, session=subject.session, quality=setting.quality)
+    done = replay(
+        frames_of(subject.clip, 0, subject.frames),
+        Whole(width=width, height=height, servers=servers) if setting.whole else elf,
+        detector=subject.detector,
+        session=subject.session,
+        quality=setting.quality,
+    )
+    return _Looped(setting=setting, frames=done, functions_s={} if setting.whole else elf.took_s)
 
 
-def _record(
-    setting: Setting,
-    replayed: Sequence[ReplayedFrame],
-    whole: Sequence[Detections],
-    truth: Sequence[FrameTruth] | None,
-) -> ReplayRecord:
+def _record(looped: _Looped, whole: Sequence[Detections], truth: Sequence[FrameTruth] | None) -> ReplayRecord:
     from offload.video.boxes import rounded
     from offload.video.clip_accuracy import clip_accuracy
 
+    frames = looped.frames
     return ReplayRecord(
-        setting=setting,
-        accuracy=clip_accuracy([frame.found for frame in replayed], whole, truth),
-        predicted=tuple(rounded(frame.plan.predicted) for frame in replayed),
-        images=tuple(_images(frame) for frame in replayed),
-        plan_s=tuple(frame.functions_s["plan"] for frame in replayed),
-        merge_s=tuple(frame.functions_s["merge"] for frame in replayed),
+        setting=looped.setting,
+        accuracy=clip_accuracy([frame.found for frame in frames], whole, truth),
+        predicted=tuple(rounded(frame.plan.predicted) for frame in frames),
+        images=tuple(_images(frame) for frame in frames),
+        plan_s=tuple(frame.functions_s["plan"] for frame in frames),
+        merge_s=tuple(frame.functions_s["merge"] for frame in frames),
+        functions_s={name: tuple(took_s) for name, took_s in looped.functions_s.items()},
     )
 
 

@@ -14,6 +14,8 @@ from offload.artifacts.link import ProtocolSample
 from offload.artifacts.profile import RuntimeIdentity
 
 Share = Annotated[float, Field(ge=0, le=1)]
+ElfFunction = Literal["predict", "expand", "partition", "merge", "index"]
+"""What ELF does on the device beside encoding; the small frame's server is chosen while partitioning."""
 Rule = Literal["elf", "published", "equal"]
 """How frames are divided among servers; one server and `equal` is the frame as it is."""
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -184,7 +186,8 @@ class ReplayRecord(BaseModel):
         predicted: Where objects were expected in each frame, before expansion; other servers would share out these.
         images: What was sent of each frame.
         plan_s: What predicting and partitioning took in each frame.
-        merge_s: What merging and indexing took.
+        merge_s: What reading the answers, merging and indexing took.
+        functions_s: What each of ELF's functions took of these in each frame; empty where frames are sent as they are.
     """
 
     model_config = _FROZEN
@@ -195,6 +198,7 @@ class ReplayRecord(BaseModel):
     images: tuple[tuple[ImageRecord, ...], ...]
     plan_s: tuple[Seconds, ...]
     merge_s: tuple[Seconds, ...]
+    functions_s: dict[ElfFunction, tuple[Seconds, ...]] = {}
 
     @property
     def sent_pixels(self) -> tuple[int, ...]:
@@ -282,7 +286,7 @@ class VideoProfile(Artifact):
         if len(set(settings)) != len(settings):
             raise ValueError("two replays have the same setting")
         for replay in self.replays:
-            told = (replay.predicted, replay.images, replay.plan_s, replay.merge_s)
+            told = (replay.predicted, replay.images, replay.plan_s, replay.merge_s, *replay.functions_s.values())
             if any(len(each) != self.clip.frames for each in told):
                 raise ValueError("a replay tells of another number of frames than the clip has")
         return self

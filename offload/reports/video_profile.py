@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from statistics import median
+from statistics import fmean, median
+from typing import get_args
 
-from offload.artifacts.video_profile import ReplayRecord, Rule, VideoProfile, area_line, decode_line
+from offload.artifacts.video_profile import ElfFunction, ReplayRecord, Rule, VideoProfile, area_line, decode_line
 from offload.reports.document import NOTHING, Cell, Quantity, Report, Scalar, Section, change, fraction, seconds
 
 _COLUMNS = (
     *("servers", "partition", "expansion", "small frame", "predictor", "JPEG", "AP50", "change", "AP"),
-    *("AP50, frame's", "missed", "duplicates", "pixels", "bytes", "bytes saved", "on the device"),
+    *("AP50, frame's", "missed", "new after", "duplicates", "pixels", "bytes", "bytes saved", "on the device"),
 )
 RULE_NAMES: dict[Rule, str] = {"elf": "ELF", "published": "as published", "equal": "equal strips"}
-_EXPENDABLE = ("duplicates", "AP", "predictor", "JPEG", "missed", "AP50, frame's", "bytes")
+_FUNCTION_WORDS: dict[ElfFunction, str] = {
+    "predict": "predict",
+    "expand": "expand",
+    "partition": "partition and assign",
+    "merge": "merge",
+    "index": "index",
+}
+_EXPENDABLE = ("duplicates", "new after", "AP", "predictor", "JPEG", "missed", "AP50, frame's", "bytes")
 
 
 def video_profile_report(profile: VideoProfile) -> Report:
@@ -20,7 +28,7 @@ def video_profile_report(profile: VideoProfile) -> Report:
     clip = profile.clip
     return Report(
         title=f"{profile.detector.name} on {clip.name}: {clip.frames} frames of {clip.width}×{clip.height}",
-        sections=(_latency(profile), *_motion(profile), _replays(profile), _how(profile)),
+        sections=(_latency(profile), *_motion(profile), *_functions(profile), _replays(profile), _how(profile)),
         records=tuple(_record(profile, replay) for replay in profile.replays),
     )
 
@@ -80,6 +88,32 @@ def _motion(profile: VideoProfile) -> list[Section]:
     ]
 
 
+def _functions(profile: VideoProfile) -> list[Section]:
+    """What each of ELF's functions takes on the device, with the setting that the others are changes of."""
+    replay = next((each for each in profile.replays if each.functions_s), None)
+    if replay is None:
+        return []
+    told = {_FUNCTION_WORDS[name]: replay.functions_s[name] for name in get_args(ElfFunction)}
+    apart = zip(replay.merge_s, told[_FUNCTION_WORDS["merge"]], told[_FUNCTION_WORDS["index"]], strict=True)
+    every = {
+        **{words: told[words] for words in list(told)[:3]},
+        "cut out, make smaller, JPEG": replay.encode_s,
+        "read the answers": tuple(max(0.0, whole_s - merge_s - index_s) for whole_s, merge_s, index_s in apart),
+        **{words: told[words] for words in list(told)[3:]},
+    }
+    rows = [(words, seconds(fmean(took)), seconds(median(took)), seconds(max(took))) for words, took in every.items()]
+    total = [sum(each) for each in zip(replay.plan_s, replay.encode_s, replay.merge_s, strict=True)]
+    rows.append(("all", seconds(fmean(total)), seconds(median(total)), seconds(max(total))))
+    return [
+        Section(
+            title="On the device, a frame",
+            columns=("function", "mean", "median", "most"),
+            rows=tuple(rows),
+            lines=(f"with the setting of the second row below; {replay.setting.servers} servers",),
+        )
+    ]
+
+
 def _replays(profile: VideoProfile) -> Section:
     return Section(
         title="ELF's loop, every crop run alone",
@@ -105,6 +139,7 @@ def _cells(profile: VideoProfile, replay: ReplayRecord) -> tuple[Cell, ...]:
         f"{accuracy.ap:.3f}",
         f"{accuracy.ap50_whole:.3f}",
         fraction(accuracy.missed),
+        NOTHING if accuracy.new_object_delay_frames is None else f"{accuracy.new_object_delay_frames:.2f}",
         f"{accuracy.duplicates:.2f}",
         fraction(replay.pixel_share(profile.clip)),
         Quantity(value=replay.bytes_a_frame, unit="B"),
@@ -129,6 +164,7 @@ def _how(profile: VideoProfile) -> Section:
         f"the detector's times by area: those of {profile.measured_on}, by its own clock"
         if profile.measured_on
         else "one machine: no network, and no two crops at once",
+        "new after: frames until an object is first found, the mean of those that are",
         "on the device: predicting, partitioning, JPEG and merging, medians of a frame",
     ]  # fmt: skip
     if profile.stopped == "interrupted":

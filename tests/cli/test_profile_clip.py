@@ -69,6 +69,22 @@ def test_a_profile_holds_what_else_a_plan_needs(profiled: VideoProfile) -> None:
     assert {image.pixels for frame in small for image in frame} == {WIDTH * HEIGHT // 4}
 
 
+def test_each_function_of_the_device_is_timed_in_each_frame(profiled: VideoProfile) -> None:
+    assert profiled.whole.functions_s == {}
+    for one in profiled.replays:
+        if one.setting.whole:
+            continue
+        took_s = one.functions_s
+        assert {name: len(took) for name, took in took_s.items()} == dict.fromkeys(
+            ("predict", "expand", "partition", "merge", "index"), FRAMES
+        )
+        planned = (took_s["predict"], took_s["expand"], took_s["partition"], one.plan_s)
+        for predict_s, expand_s, partition_s, plan_s in zip(*planned, strict=True):
+            assert 0 < predict_s + expand_s + partition_s <= plan_s
+        for merge_s, index_s, whole_s in zip(took_s["merge"], took_s["index"], one.merge_s, strict=True):
+            assert 0 < merge_s + index_s <= whole_s
+
+
 def test_motion_is_judged_on_the_clips_own_paths(profiled: VideoProfile) -> None:
     """The squares move by 8 of their 16 pixels a frame: a held box has a third of the union, and half of the square."""
     assert profiled.motion_noise == pytest.approx(0, abs=0.01)  # the detector finds them to the pixel
@@ -153,6 +169,7 @@ def test_without_truth_accuracy_is_against_the_whole_frame(run: Run, made: tuple
     assert outcome.code == 0
     assert "The detector by area" in outcome.out
     assert "whole frame" in outcome.out
+    assert "partition and assign" in outcome.out
     assert "what the detector finds in the whole frame" in outcome.out
     profile = VideoProfile.load(path)
     assert (profile.clip.truth, profile.clip.frames) == (False, 4)
