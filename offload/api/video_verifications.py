@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from offload.detectors.base import Detector
     from offload.serving.pacing import LinkShape
     from offload.verification.video.sites import Site
-    from offload.verification.video.verify import ClipPart
+    from offload.verification.video.ways import ClipPart
     from offload.video.clips import Clip
     from offload.video.timing import Line
 
@@ -104,7 +104,7 @@ def _check(request: VerifyVideoRequest, plan: VideoPlan) -> None:
 
 def _part(request: VerifyVideoRequest, plan: VideoPlan, detector: Detector) -> ClipPart:
     """Frames behind those that the plan was chosen by; those themselves where there are no others."""
-    from offload.verification.video.verify import ClipPart
+    from offload.verification.video.ways import ClipPart
     from offload.video.clips import open_clip
 
     path = request.clip or Path(plan.clip.path)

@@ -247,7 +247,7 @@ def _how(verification: VideoVerification) -> Section:
     ]  # fmt: skip
     lines += [f"{METHOD_NAMES.get(run.name, run.name)}: {note}" for run in verification.runs for note in run.notes]
     if verification.stopped == "interrupted":
-        lines.append("interrupted: the frames not reached are missing")
+        lines.append("interrupted: the frames and methods not reached are missing")
     return Section(title="How", lines=tuple(lines))
 
 

@@ -246,4 +246,4 @@ def test_an_interrupt_keeps_the_frames_that_all_methods_have_answered(
         return
     told = VideoVerification.load(path)
     assert (told.stopped, told.clip.frames, len(told.runs)) == ("interrupted", frames, methods)
-    assert "interrupted: the frames not reached are missing" in outcome.out
+    assert "interrupted: the frames and methods not reached are missing" in outcome.out
