@@ -40,13 +40,19 @@ def _frames(run: VideoRun) -> Section:
     lines = [
         f"sent: {_mean_bytes(run)} in {len(asks) / len(frames):.1f} images a frame, "
         f"{sum(ask.pixels for ask in asks) / len(frames) / whole:.1%} of its pixels",
-        f"found: {sum(len(frame.boxes) for frame in frames) / len(frames):.1f} objects a frame",
+        f"found: {sum(map(_shown, frames)) / len(frames):.1f} objects a frame that are likely enough to be shown",
     ]
     held = sum(frame.held for frame in frames)
     if held:
         at = sum(frame.held > 0 for frame in frames)
         lines.append(f"held where expected, as nobody was left to look: {held} objects in {at} of {len(frames)} frames")
     return Section(title="A frame", columns=("", "p50", "p95"), rows=tuple(rows), lines=tuple(lines))
+
+
+def _shown(frame: FrameRecord) -> int:
+    from offload.video.accuracy import SHOWN_SCORE
+
+    return sum(score >= SHOWN_SCORE for score in frame.scores)
 
 
 def _mean_bytes(run: VideoRun) -> str:
