@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _ALTERNATIVES = 5
 _ROUNDING = 1e-9
+_FEW_FRAMES = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,8 +242,8 @@ class _Planner:
 
 
 def _nearest(replays: Sequence[ReplayRecord], servers: int) -> ReplayRecord:
-    """The one with so many servers, or almost."""
-    return min(replays, key=lambda replay: abs(replay.setting.servers - servers))
+    """The one with so many servers, else with the next more, as more look at less of a frame and find less."""
+    return min(replays, key=lambda replay: (replay.setting.servers < servers, abs(replay.setting.servers - servers)))
 
 
 def _estimate(values: Sequence[float]) -> Estimate:
@@ -308,6 +309,14 @@ def _warnings(problem: ElfProblem, planner: _Planner, best: _Candidate) -> Itera
             f"one frame in twenty takes longer than {late_s * 1e3:.0f} ms, the clip has {profile.clip.fps:g} frames a "
             "second: frames will wait or be skipped; add servers or a faster link"
         )
+    had, has = best.replay.setting.servers, best.setting.servers
+    if had < has:
+        yield (
+            f"accuracy was measured with {had} server{'s' * (had > 1)}, and {has} look at less of each frame: profile "
+            f"the clip with --servers {has}"
+        )
+    if profile.clip.frames < _FEW_FRAMES:
+        yield f"accuracies are of {profile.clip.frames} frames, which tell little: profile the clip with more --frames"
     if profile.stopped == "interrupted":
         yield "the profile was interrupted: settings are missing; go on with `offload profile CLIP --resume`"
     if not profile.protocol:
@@ -317,8 +326,8 @@ def _warnings(problem: ElfProblem, planner: _Planner, best: _Candidate) -> Itera
 def _notes(best: _Candidate, left_out: int) -> tuple[str, ...]:
     notes = ["settings were chosen on the clip that they were measured on: verify the plan on another clip, too"]
     had, has = best.replay.setting.servers, best.setting.servers
-    if had != has:
-        notes.append(f"the accuracy was measured with {had} server{'s' * (had > 1)} of equal speed, not with {has}")
+    if had > has:
+        notes.append(f"accuracy was measured with {had} servers, which look at less of each frame than {has} would")
     if left_out:
         notes.append(f"{left_out} more options are less accurate than asked")
     return tuple(notes)

@@ -37,7 +37,8 @@ def load_planner(name: str) -> Planner:
         UsageError: there is none; the hint names near ones, or all there are.
     """
     if name not in PLANNERS:
-        near = get_close_matches(name.lower(), PLANNERS, n=1) or PLANNERS
+        known = (*PLANNERS, "elf")  # the command line plans clips with that one
+        near = get_close_matches(name.lower(), known, n=1) or known
         raise UsageError(f"there is no planner {name!r}", hint="planners: " + ", ".join(near))
     return PLANNERS[name]
 

@@ -201,6 +201,11 @@ def test_what_is_about_videos_is_refused_without_elf(run: Run, words: tuple[str,
     assert problem in outcome.error
 
 
+def test_elf_is_among_the_planners_that_a_hint_names(run: Run) -> None:
+    assert run("plan", "--planner", "ELF", "--bw", "5mbps").hint == "planners: elf"
+    assert run("plan", "--planner", "xyz", "--bw", "5mbps").hint.endswith(", elf")
+
+
 def test_without_a_profile_the_hint_is_how_to_make_one(run: Run) -> None:
     outcome = run("plan", "--planner", "elf", "--servers", "2", "--bw", "5mbps")
     assert outcome.code == 1

@@ -344,11 +344,23 @@ def test_what_the_plan_says_of_itself() -> None:
     told = " ".join(plan.warnings)
     assert "off a line by area" in told
     assert "the serving protocol's cost was not measured" in told
-    assert any("the accuracy was measured with 3 servers" in note for note in plan.notes) == (
-        plan.chosen.setting.servers != 3
-    )
+    assert f"accuracies are of {made.FRAMES} frames, which tell little" in told
     far = plan_elf(_problem(link=Link(uplink_bps=1e5, downlink_bps=1e5, rtt_s=0.1)))
     assert any("frames will wait or be skipped" in warning for warning in far.warnings)
+
+
+def test_accuracy_is_that_of_as_many_servers_or_more_and_fewer_are_warned_of() -> None:
+    """More servers look at less of a frame and find less, so what fewer found would flatter."""
+    three, one = made.ELF, made.ELF.model_copy(update={"servers": 1})
+    profile = made.video_profile(((made.WHOLE, 0.3), (three, 0.5), (one, 0.8)))
+    plan = plan_elf(_problem(profile, [LAWS[0]] * 4))
+    told = {len(option.servers): (option.ap50, option.accuracy_servers) for option in plan.by_servers}
+    assert told == {1: (0.8, 1), 2: (0.5, 3), 3: (0.5, 3), 4: (0.5, 3)}
+    assert plan.chosen.setting.servers == 4
+    assert any("measured with 3 servers, and 4 look at less" in warning for warning in plan.warnings)
+    two = plan_elf(_problem(profile, [LAWS[0]] * 2))
+    assert any("measured with 3 servers, which look at less of each frame than 2" in note for note in two.notes)
+    assert not any("look at less" in warning for warning in two.warnings)
 
 
 def test_a_document_of_a_plan_is_read_again_and_damage_is_noticed() -> None:
