@@ -67,13 +67,15 @@ def _answer(plan: VideoPlan) -> Section:
     setting = chosen.setting
     often = "every frame" if setting.interval == 1 else f"one frame in {setting.interval}"
     small = f"the whole frame at {setting.ratio:g} of its sides with {often}" if setting.interval else "no small frame"
-    among = "one server" if setting.servers == 1 else f"{setting.servers} servers"
-    how = "in equal strips" if setting.rule == "equal" else f"by {_partition(setting.rule)}"
+    what = f"Divide frames among {setting.servers} servers "
+    what += "in equal strips" if setting.rule == "equal" else f"by {_partition(setting.rule)}"
+    if setting.servers == 1:
+        what = "Send one server the region around all objects"
     lines = [f"to: {names}"]
     if setting.rule != "equal":
         lines.append(f"boxes: told by {setting.predictor}, {setting.expansion:.0%} larger on each side; {small}")
     lines.append(f"{_gain(plan)}; AP50 {chosen.ap50:.3f}, {human(change(chosen.ap50_change))} against whole frames")
-    return Section(title=f"Divide frames among {among} {how}, JPEG quality {setting.quality}.", lines=tuple(lines))
+    return Section(title=f"{what}, JPEG quality {setting.quality}.", lines=tuple(lines))
 
 
 def _partition(rule: str) -> str:

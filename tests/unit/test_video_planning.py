@@ -386,6 +386,8 @@ def test_a_report_tells_what_to_do_and_what_it_gains() -> None:
     assert f"{ratio:.2f}× as fast as whole frames" in text
     assert "energy of the radio" in text
     assert "50 Mbit/s up, 20 Mbit/s down" in text
+    alone = render(plan_elf(_problem(laws=LAWS[:1], least_ap50=0.79)), "table")
+    assert "Send one server the region around all objects, JPEG quality 80." in alone
     records = render(plan, "csv").splitlines()
     columns = records[0].split(",")
     chosen = dict(zip(columns, records[1].split(","), strict=True))
