@@ -18,6 +18,7 @@ from offload.serving.embedded import EmbeddedServer
 from offload.serving.link_emulation import LinkShape, parse_link
 from offload.serving.server import ServeSettings
 from offload.serving.upload import UploadLimits
+from offload.verification.video import pool as pool_module
 from offload.verification.video import run
 from offload.verification.video.run import run_clip
 from offload.verification.video.served_detector import ServedDetector
@@ -25,6 +26,12 @@ from offload.video.methods.elf import Elf, ElfSettings
 from offload.video.proposals.catalogue import make_predictor
 from tests.made_detectors import SPOTS, bright_spots
 from tests.offloaded_squares import COST, HEIGHT, WIDTH, assert_all_found, elf, pool_of, share, squares
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a server that lives may be silent for seconds."""
+    monkeypatch.setattr(pool_module, "_LEAST_PATIENCE_S", 20.0)
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,17 @@ from offload.serving.child_process import ChildProcess
 from offload.serving.embedded import EmbeddedServer
 from offload.serving.link_emulation import LinkEmulator, parse_link
 from offload.serving.server import ServeSettings
+from offload.verification.video import pool as pool_module
 from offload.verification.video.run import run_clip
 from offload.video.tracks import PATIENCE
 from tests.made_detectors import SPOTS, bright_spots
 from tests.offloaded_squares import COLUMNS, COST, ROWS, During, assert_all_found, elf, pool_of, share, squares
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a server that lives may be silent for seconds."""
+    monkeypatch.setattr(pool_module, "_LEAST_PATIENCE_S", 20.0)
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +119,18 @@ def test_when_nobody_is_left_to_look_objects_are_held_where_they_are_expected_fo
 
 
 def test_a_server_that_stops_answering_is_given_up_and_taken_back_when_it_goes_on(
-    detector: Detector, lasting: EmbeddedServer, slow: EmbeddedServer
+    detector: Detector, lasting: EmbeddedServer, slow: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def stop() -> None:
+        monkeypatch.setattr(pool_module, "_LEAST_PATIENCE_S", 1.5)
+        os.kill(slow.pid, signal.SIGSTOP)
+
     with pool_of(detector, lasting, slow) as pool:
         method = During(
             method=elf(2),
             happens={
-                4: lambda: os.kill(slow.pid, signal.SIGSTOP),
+                4: stop,
+                5: lambda: monkeypatch.setattr(pool_module, "_LEAST_PATIENCE_S", 20.0),
                 7: lambda: os.kill(slow.pid, signal.SIGCONT),
                 9: lambda: _until(lambda: pool.there == (True, True)),
             },
