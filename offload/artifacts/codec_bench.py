@@ -49,7 +49,8 @@ class CodecRow:
     """None for a codec that is no network."""
     decoder: NetworkSize | None = None
     trained_steps: Amount = 0
-    """Batches of EXAMPLES_A_STEP examples that taught the codec, or the tail where that is fine-tuned; 0 where nothing learned."""
+    """Batches of EXAMPLES_A_STEP examples that taught the codec, or the tail where that is fine-tuned; 0 where nothing
+    learned."""
     ablation: bool = False
     """A row that explains others (random encoder, no distillation), for tables only."""
 

@@ -116,7 +116,7 @@ def profile(
     detector: Annotated[
         str | None,
         typer.Option(
-            metavar="D", help="Profile a clip with this detector: FILE.onnx, FILE.json beside it (docs/detectors.md)."
+            metavar="D", help="Profile a clip with this detector: digits, digits-tiny, FILE.onnx (docs/detectors.md)."
         ),
     ] = None,
     truth: Annotated[
@@ -194,7 +194,7 @@ def profile(
 def _refuse_those_of_clips(context: typer.Context) -> None:
     for name in ("truth", "servers", "frames", "resume", "plot"):
         if given(context, name):
-            raise UsageError(f"--{name} is about clips", hint="add --detector FILE.onnx")
+            raise UsageError(f"--{name} is about clips", hint="add --detector digits")
 
 
 def _intention(request: api.ProfileRequest, destination: Path) -> str:

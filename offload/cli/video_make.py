@@ -75,7 +75,7 @@ def make(
         progress.finish()
     terminal.result(f"{clip}: {_described(request, made.settings.frames)}, {format_rate(made.rate_bps)}")
     terminal.note(f"ground truth in {made.truth}")
-    terminal.note(f"next: offload profile {clip} --detector FILE.onnx")
+    terminal.note(f"next: offload profile {clip} --detector digits")
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -55,4 +55,4 @@ def train_predictor(
     report = predictors_report(trained.qualities, judged_by=trained.judged_by, trained=trained.weights)
     terminal.result(render_report(report, form.value, width=terminal.width, color=terminal.color(sys.stdout)))
     terminal.note(f"written to {trained.path}")
-    terminal.note(f"next: offload profile {clips[0] if clips else 'CLIP'} --detector FILE.onnx")
+    terminal.note(f"next: offload profile {clips[0] if clips else 'CLIP'} --detector digits")

@@ -1,7 +1,8 @@
-"""Detectors from what the user has: an ONNX file and, beside it, what it declares."""
+"""Detectors by what the user calls them: those that come with the program, or an ONNX file with its declaration."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,19 +19,35 @@ from offload.runtimes.onnxruntime import DTYPE_OF_ORT_TYPE, OnnxRuntime
 if TYPE_CHECKING:
     from offload.runtimes.onnxruntime import OnnxRuntimeSession
 
+WEIGHTS = Path(__file__).parent / "weights"
+BUILT_IN: Mapping[str, str] = {
+    "digits": "df010bda17f7f4c679735f116d59478219d723de3b1797dd4a95ae7df9ba4098",
+    "digits-tiny": "c4167f194eb61a29145b298f0ca699e45679dc029213b91a45f590bb3d559593",
+}
+"""Names of the detectors for `digits-in-motion`, and the SHA-256 of each one's file; see `training/recipes`."""
 _PREFIX = "detector/"
 _LARGEST_BYTES = 2 * 1024**3
 
 
 def load_detector(spec: str) -> Detector:
-    """A detector by the path of its ONNX file, beside which a JSON file declares what it gives.
+    """A detector by its name, or by the path of its ONNX file, beside which a JSON file declares what it gives.
 
     Raises:
         OffloadError: there is none, or its outputs do not fit what is declared.
     """
+    if spec in BUILT_IN:
+        path = WEIGHTS / f"{spec}.onnx"
+        if not path.exists():
+            raise OffloadError(f"{path} is not there", hint="install offload again")
+        onnx = path.read_bytes()
+        if hashlib.sha256(onnx).hexdigest() != BUILT_IN[spec]:
+            raise OffloadError(f"{path} is not the detector that comes with offload", hint="install offload again")
+        return made_detector(spec, onnx, load_description(path))
     path = Path(spec)
     if path.suffix != ".onnx":
-        raise OffloadError(f"there is no detector '{spec}'", hint="name FILE.onnx, with FILE.json beside it")
+        raise OffloadError(
+            f"there is no detector '{spec}'", hint=f"{', '.join(BUILT_IN)}, or FILE.onnx with FILE.json beside it"
+        )
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise OffloadError(f"{path} is over 2 GB", hint="an ONNX message holds 2 GB at most")
