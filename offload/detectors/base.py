@@ -52,19 +52,26 @@ class Detector:
         grid = self.multiple
         return -(-width // grid) * grid, -(-height // grid) * grid
 
+    def sent(self, image: Frame) -> tuple[Frame, float]:
+        """What travels of an image to where the model is, (height, width, 3), and image pixels for each of its.
+
+        A model of one size is sent the image scaled to fit, black where nothing of it is; others the image itself.
+        """
+        if self.size is None:
+            return image, 1.0
+        height, width = image.shape[:2]
+        scale = max(width / self.size[0], height / self.size[1])
+        return _with_room(
+            resized(image, max(1, round(width / scale)), max(1, round(height / scale))), *self.size
+        ), scale
+
     def prepared(self, image: Frame) -> tuple[NDArray[np.float32], float]:
         """What the model takes of an image, (1, 3, H, W), and image pixels for each of the model's.
 
         A model of one size sees the image scaled to fit; what is left is black.
         """
-        height, width = image.shape[:2]
-        wide, high = self.shape(width, height)
-        scale = 1.0
-        if self.size is not None:
-            scale = max(width / wide, height / high)
-            image = resized(image, max(1, round(width / scale)), max(1, round(height / scale)))
-        room = np.zeros((high, wide, 3), np.uint8)
-        room[: image.shape[0], : image.shape[1]] = image
+        image, scale = self.sent(image)
+        room = _with_room(image, *self.shape(image.shape[1], image.shape[0]))
         mean, std = (np.asarray(values, np.float32) for values in (self.pixels.mean, self.pixels.std))
         feed = (room.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(feed.transpose(2, 0, 1)[None]), scale
@@ -85,6 +92,15 @@ class Detector:
         """What a loaded model finds in an image."""
         feed, scale = self.prepared(image)
         return self.found(session.run({self.input: feed}), scale=scale)
+
+
+def _with_room(image: Frame, width: int, height: int) -> Frame:
+    """An image of this size with another one in its corner, black besides."""
+    if image.shape[:2] == (height, width):
+        return image
+    room = np.zeros((height, width, 3), np.uint8)
+    room[: image.shape[0], : image.shape[1]] = image
+    return room
 
 
 def resized(image: Frame, width: int, height: int) -> Frame:

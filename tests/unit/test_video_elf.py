@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 
 from offload.artifacts.video_profile import Setting
+from offload.codecs.base import HEADER_BYTES
 from offload.detectors.base import Detector
 from offload.detectors.catalogue import made_detector
-from offload.profilers.video.replay import ReplayedFrame, replay
+from offload.profilers.video.replay import ReplayedFrame, pixels_of, replay
 from offload.profilers.video.sweep import EXPANSIONS, settings
 from offload.runtimes.base import Session
 from offload.runtimes.onnxruntime import OnnxRuntime
+from offload.verification.video.served_detector import ServedDetector
 from offload.video.boxes import areas
 from offload.video.capacity import Capacity
 from offload.video.compensation import Compensation
 from offload.video.detections import Detections
 from offload.video.methods.base import Ask, FramePlan, whole_frame
-from offload.video.methods.elf import Elf, ElfSettings
+from offload.video.methods.elf import Elf, ElfSettings, merged_answers
 from offload.video.partitioning import ServerCost
 from offload.video.proposals.catalogue import make_predictor
 from offload.video.tracks import PATIENCE, Tracks
@@ -140,6 +142,28 @@ def test_pixels_and_bytes_are_counted(detector: Detector, session: Session) -> N
         assert len(frame.sent_bytes) == len(frame.detector_s) == len(frame.plan.asks)
         assert all(frame.sent_bytes)
     assert all(sum(frame.sent_bytes) > 600 for frame in whole)  # a JPEG's headers alone
+
+
+@pytest.mark.parametrize("size", [None, (192, 112)], ids=["any size", "one size"])
+def test_what_a_replay_sends_and_finds_is_what_servers_are_sent_and_tell(size: tuple[int, int] | None) -> None:
+    wide, high = size or (0, 0)
+    onnx = bright_spots(str(high), str(wide)) if size else bright_spots()
+    detector = made_detector("spots", onnx, SPOTS)
+    session = OnnxRuntime().load_onnx(detector.onnx, threads=1)
+    frames, _ = frames_and_truth()
+    served = ServedDetector(detector, quality=80, width=WIDTH, height=HEIGHT)
+    for servers in (1, 2):
+        setting = Setting(servers=servers, rule="equal", interval=0)
+        for frame, done in zip(frames, _replayed(detector, session, setting), strict=True):
+            payloads = [served.encoded(frame, ask) for ask in done.plan.asks]
+            assert done.sent_bytes == tuple(len(payload) - HEADER_BYTES for payload in payloads)
+            answers = []
+            for ask, payload in zip(done.plan.asks, payloads, strict=True):
+                feed = detector.prepared(pixels_of(payload[HEADER_BYTES:]))[0]
+                answers.append((ask, served.found(session.run({detector.input: feed}), ask)))
+            right = merged_answers(answers, width=WIDTH, height=HEIGHT)
+            np.testing.assert_allclose(done.found.boxes, right.boxes)
+            np.testing.assert_allclose(done.found.scores, right.scores)
 
 
 def test_a_sweep_changes_one_thing_at_a_time_and_tries_nothing_twice() -> None:

@@ -45,7 +45,7 @@ def measure_crops(
     """
     height, width = frame.shape[:2]
     sizes = crop_sizes(width, height, detector.multiple)
-    files = [jpeg(frame[:high, :wide], quality) for wide, high in sizes]
+    files = [jpeg(detector.sent(frame[:high, :wide])[0], quality) for wide, high in sizes]
     samples: list[list[tuple[float, float]]] = [[] for _ in sizes]
     answer_bytes = [0] * len(sizes)
     progress.start("timing the detector", rounds)

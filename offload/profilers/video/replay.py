@@ -87,14 +87,16 @@ def replayed(
     started = time.perf_counter()
     plan = method.plan(number, frame)
     planned_s = time.perf_counter() - started
-    files, encode_s = [], []
+    files, scales, encode_s = [], [], []
     for ask in plan.asks:
         begun = time.perf_counter()
-        files.append(jpeg(image_of(frame, ask), quality))
+        image, scale = detector.sent(image_of(frame, ask))
+        files.append(jpeg(image, quality))
         encode_s.append(time.perf_counter() - begun)
+        scales.append(scale)
     answered = [_answered(detector, session, file) for file in files]
     begun = time.perf_counter()
-    read = [detector.found(answer.outputs, scale=answer.scale) for answer in answered]
+    read = [detector.found(answer.outputs, scale=scale) for answer, scale in zip(answered, scales, strict=True)]
     found = method.take(plan, [(ask, placed(each, ask)) for ask, each in zip(plan.asks, read, strict=True)])
     merged_s = time.perf_counter() - begun
     return ReplayedFrame(
@@ -115,18 +117,17 @@ class _Answer:
     """What a server would send back, and what that took it."""
 
     outputs: Mapping[str, Array]
-    scale: float
     decode_s: float
     detector_s: float
 
 
 def _answered(detector: Detector, session: Session, file: bytes) -> _Answer:
     begun = time.perf_counter()
-    feed, scale = detector.prepared(pixels_of(file))
+    feed, _ = detector.prepared(pixels_of(file))
     decoded = time.perf_counter()
     outputs = session.run({detector.input: feed})
     ended = time.perf_counter()
-    return _Answer(outputs=outputs, scale=scale, decode_s=decoded - begun, detector_s=ended - decoded)
+    return _Answer(outputs=outputs, decode_s=decoded - begun, detector_s=ended - decoded)
 
 
 def image_of(frame: Frame, ask: Ask) -> Frame:
