@@ -76,7 +76,11 @@ def verified(run: Run, density: int) -> dict[int, VideoVerification]:
             )
             write_artifact(api.plan_video(wanted, workspace=run.workspace), plan)
             asked = api.VerifyVideoRequest(
-                plan=plan, clip=held_out, frames=run.frames, methods=None if servers == COMPARED else (), emulate=True
+                plan=plan,
+                clip=held_out,
+                frames=run.frames,
+                methods=None if servers == COMPARED else (),
+                emulate_servers=True,
             )
             write_artifact(api.verify_video(asked, workspace=run.workspace), path)
         done[servers] = VideoVerification.load(path)

@@ -45,6 +45,8 @@ class VerifyVideoRequest:
     methods: tuple[str, ...] | None = None
     """What to compare with beside the full frame; None for all."""
     tolerance: float = 0.1
+    emulate_servers: bool = False
+    """Whether to emulate them even where this machine has cores for all: then nothing shares them."""
     emulate_link: str | None = None
     """`RATE,DELAY` such as `450mbps,2ms` for both directions; None: the plan's own where no server is named."""
     token: str | None = None
@@ -93,6 +95,8 @@ def _check(request: VerifyVideoRequest, plan: VideoPlan) -> None:
         raise UsageError(f"--frames {request.frames} are too few to predict anything", hint="as in --frames 45")
     if not request.servers:
         return
+    if request.emulate_servers:
+        raise UsageError("--emulate-servers and --server exclude each other", hint="leave one out")
     if len(set(request.servers)) < len(request.servers):
         raise UsageError("--server names a server twice", hint="name each once, in the plan's order")
     if len(request.servers) != len(plan.servers):
@@ -165,7 +169,7 @@ def _site(
     threads, count = plan.runtime.threads, len(plan.servers)
     alike = all(like_here(plan, server) for server in plan.servers)
     fits = alike and count <= MOST_EMBEDDED and count * threads <= physical_cores()
-    if not request.servers and not fits:
+    if not request.servers and (request.emulate_servers or not fits):
         session = OnnxRuntime().load_onnx(detector.onnx, threads=threads)
         frame = next(part.frames())
         site = EmulatedSite(

@@ -103,6 +103,9 @@ def verify(
             "left out.",
         ),
     ] = None,
+    emulate_servers: Annotated[
+        bool, typer.Option("--emulate-servers", help="Emulate a clip's servers though this machine has cores for them.")
+    ] = False,
     plot: PlotOption = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
@@ -132,6 +135,7 @@ def verify(
     if plan is not None and kind_of(plan) == "video-plan":
         verify_clip(
             context, delivery, plan=plan, servers=server or (), clip=clip, truth=truth, frames=frames, methods=methods,
+            emulate_servers=emulate_servers,
             tolerance=parse_fraction(tolerance), link=link, plot=plot, token=token, tls_ca=tls_ca,
         )  # fmt: skip
         return

@@ -13,7 +13,7 @@ from offload.cli.profile_clip import given
 from offload.cli.terminal import Terminal
 from offload.errors import UsageError, VerdictError
 
-OF_CLIPS = ("clip", "truth", "frames", "methods", "plot")
+OF_CLIPS = ("clip", "truth", "frames", "methods", "emulate_servers", "plot")
 """Parameters of `verify` that are about clips alone."""
 _OF_NETWORKS = ("requests", "duration", "alternatives", "traffic", "slowdown", "data", "samples", "task")
 _SPELLED = {"traffic": "background-traffic", "slowdown": "emulate-slowdown"}
@@ -30,6 +30,7 @@ def verify_clip(
     frames: int | None,
     methods: str | None,
     tolerance: float,
+    emulate_servers: bool,
     link: str | None,
     plot: Path | None,
     token: str | None,
@@ -59,6 +60,7 @@ def verify_clip(
         frames=frames,
         methods=None if methods is None else tuple(word.strip() for word in methods.split(",") if word.strip()),
         tolerance=tolerance,
+        emulate_servers=emulate_servers,
         emulate_link=link,
         token=token,
         tls_ca=existing_file(tls_ca, "--tls-ca"),
@@ -86,7 +88,10 @@ def refuse_those_of_clips(context: typer.Context) -> None:
     """
     for name in OF_CLIPS:
         if given(context, name):
-            raise UsageError(f"--{name} is about clips", hint="give the plan of a clip: `offload plan --planner elf`")
+            spelled = name.replace("_", "-")
+            raise UsageError(
+                f"--{spelled} is about clips", hint="give the plan of a clip: `offload plan --planner elf`"
+            )
 
 
 _REMEDY = {

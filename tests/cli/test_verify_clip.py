@@ -166,6 +166,8 @@ def test_answers_that_are_worse_than_promised_are_a_negative_verdict(run: Run, p
         (("{three}", "--background-traffic",), 2, "--background-traffic is about networks"),
         (("{three}", "--emulate-slowdown", "3"), 2, "--emulate-slowdown is about networks"),
         (("--clip", "{clip}"), 2, "--clip is about clips"),
+        (("--emulate-servers",), 2, "--emulate-servers is about clips"),
+        (("{three}", "--emulate-servers", "--server", "a:1", "--server", "b:1", "--server", "c:1"), 2, "exclude each"),
         (("--server", "a:1", "--server", "b:1"), 2, "a network's plan has one server, --server names 2"),
     ],
 )  # fmt: skip
