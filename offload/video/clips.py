@@ -117,7 +117,7 @@ class VideoFile(Clip):
         try:
             with _opened(self._path) as container:
                 stream = _video_stream(container, self._path)
-                stream.thread_type = "AUTO"
+                stream.thread_type = "NONE"  # others would decode ahead while what is done with a frame is timed
                 for frame in container.decode(stream):
                     if frame.is_corrupt:  # the decoder has made up a part of it
                         raise OffloadError(f"{self._path} is damaged at frame {number}", hint="record or copy it again")
