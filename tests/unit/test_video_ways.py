@@ -1,4 +1,4 @@
-"""In which order methods answer, and what an interrupt leaves of them."""
+"""What methods are run on which servers, and what an interrupt leaves of them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ DETECTOR = SimpleNamespace(multiple=32)
 class Site:
     """Answers at once, and is interrupted at a turn."""
 
-    addresses = ()
+    addresses, emulated = (), True
 
-    def __init__(self, *, emulated: bool, interrupted_at: int | None = None) -> None:
-        self.emulated, self._interrupted_at = emulated, interrupted_at
+    def __init__(self, *, interrupted_at: int | None = None) -> None:
+        self._interrupted_at = interrupted_at
         self.turns: list[tuple[str, int]] = []
         self.closed = 0
 
@@ -69,53 +69,42 @@ def _part(*, truth: bool = True) -> ClipPart:
     )
 
 
-def _names(site: Site) -> list[str]:
-    return [name for name, _ in site.turns]
-
-
-def test_emulated_servers_have_every_method_answer_a_frame_before_the_next() -> None:
-    plan, site = made_plan(), Site(emulated=True)
+def test_one_method_has_all_frames_before_the_next() -> None:
+    plan, site = made_plan(), Site()
     ways, _ = chosen_ways(plan, _part(), ("tiles",))
     found, interrupted = answered(plan, _part(), site, DETECTOR, ways, NullProgress())
     assert not interrupted
     assert [one.way.name for one in found] == ["whole", "elf", ALONE, "tiles"]
-    assert _names(site) == ["Whole", "Elf", "Elf", "Tiles"] * COUNT
-    assert [number for _, number in site.turns[:: len(ways)]] == list(range(COUNT))
+    assert [name for name, _ in site.turns] == ["Whole"] * COUNT + ["Elf"] * 2 * COUNT + ["Tiles"] * COUNT
+    assert [number for _, number in site.turns] == [*range(COUNT)] * 4
+    assert all(len(one.frames) == COUNT for one in found)
     assert site.closed == len(ways)
+    assert all(one.notes == ("closed",) for one in found)
     # Servers are told by their places in the plan.
     assert {ask.server for frame in found[1].frames for ask in frame.asks} == {plan.chosen.servers[-1]}
     assert {ask.server for frame in found[0].frames for ask in frame.asks} == set(plan.whole.servers)
 
 
-def test_real_servers_have_one_method_after_another() -> None:
-    plan, site = made_plan(), Site(emulated=False)
-    ways, _ = chosen_ways(plan, _part(), ())
-    found, _ = answered(plan, _part(), site, DETECTOR, ways, NullProgress())
-    assert _names(site) == ["Whole"] * COUNT + ["Elf"] * 2 * COUNT
-    assert all(len(one.frames) == COUNT for one in found)
-
-
 @pytest.mark.parametrize(
-    ("emulated", "at", "frames", "names"),
+    ("at", "frames", "names"),
     [
-        (True, 11, 3, ("whole", "elf", ALONE)),
-        (True, 7, 2, ("whole", "elf", ALONE)),
-        (False, COUNT + 3, 3, ("whole", "elf")),
-        (False, 2 * COUNT + 2, COUNT, ("whole", "elf")),
+        (COUNT + 3, 3, ("whole", "elf")),
+        (2 * COUNT + 2, COUNT, ("whole", "elf")),
+        (3 * COUNT + 2, COUNT, ("whole", "elf", ALONE)),
     ],
 )
-def test_an_interrupt_keeps_what_can_be_compared(emulated: bool, at: int, frames: int, names: tuple[str, ...]) -> None:
-    plan, site = made_plan(), Site(emulated=emulated, interrupted_at=at)
-    ways, _ = chosen_ways(plan, _part(), ())
+def test_an_interrupt_keeps_what_can_be_compared(at: int, frames: int, names: tuple[str, ...]) -> None:
+    plan, site = made_plan(), Site(interrupted_at=at)
+    ways, _ = chosen_ways(plan, _part(), ("tiles",))
     found, interrupted = answered(plan, _part(), site, DETECTOR, ways, NullProgress())
     assert interrupted
     assert tuple(one.way.name for one in found) == names
     assert {len(one.frames) for one in found} == {frames}
 
 
-@pytest.mark.parametrize(("emulated", "at"), [(True, 5), (False, COUNT + 1), (False, 0)])
-def test_an_interrupt_before_anything_can_be_compared_ends_it(emulated: bool, at: int) -> None:
-    plan, site = made_plan(), Site(emulated=emulated, interrupted_at=at)
+@pytest.mark.parametrize("at", [0, 3, COUNT + 1])
+def test_an_interrupt_before_anything_can_be_compared_ends_it(at: int) -> None:
+    plan, site = made_plan(), Site(interrupted_at=at)
     ways, _ = chosen_ways(plan, _part(), ())
     with pytest.raises(KeyboardInterrupt):
         answered(plan, _part(), site, DETECTOR, ways, NullProgress())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -112,11 +111,10 @@ def chosen_ways(plan: VideoPlan, part: ClipPart, methods: Sequence[str] | None) 
 def answered(
     plan: VideoPlan, part: ClipPart, site: Site, detector: Detector, ways: Sequence[Way], progress: Progress
 ) -> tuple[list[Answered], bool]:
-    """Every way's answers, and whether it was interrupted; then there are fewer frames, or ways.
+    """Every way's answers, and whether it was interrupted; then there are fewer ways, or frames.
 
-    Where servers are emulated, all ways answer a frame before the next, so that a machine that is slower for a while is
-    so for all of them. Real servers are asked in one way after another: a connection that rests between frames starts
-    slowly, which would count against whoever sends most.
+    One way has all frames before the next, as if it were alone: what others did before would count against one that
+    handles large images, by memory that has to be had anew and by connections that start slowly after a rest.
 
     Args:
         plan: Which is verified.
@@ -131,35 +129,28 @@ def answered(
         KeyboardInterrupt: interrupted before the planned option had answered two frames.
     """
     site.warm(next(part.frames()), quality=plan.whole.setting.quality)
-    numbers, frames = range(len(ways)), range(part.count)
-    together = site.emulated
-    clips = itertools.tee(part.frames(), len(ways)) if together else [part.frames() for _ in ways]
-    turns = [way for _ in frames for way in numbers] if together else [way for way in numbers for _ in frames]
     found: list[list[FrameRecord]] = [[] for _ in ways]
     notes: list[list[str]] = [[] for _ in ways]
     interrupted = False
-    progress.start("verifying", len(turns))
+    progress.start("verifying", part.count * len(ways))
     try:
-        with ExitStack() as stack:
-            running = [
-                stack.enter_context(closing(_run(plan, part, site, detector, way, clip, told)))
-                for way, clip, told in zip(ways, clips, notes, strict=True)
-            ]
-            for turn in turns:
-                progress.detail(ways[turn].name)
-                found[turn].append(next(running[turn]))
-                progress.advance()
+        for way, frames, told in zip(ways, found, notes, strict=True):
+            progress.detail(way.name)
+            with closing(_run(plan, part, site, detector, way, told)) as running:
+                for frame in running:
+                    frames.append(frame)
+                    progress.advance()
     except KeyboardInterrupt:
         interrupted = True
     finally:
         progress.finish()
-    count = min(len(answers) for answers in (found if together else found[:2]))
+    count = min(len(frames) for frames in found[:2])
     if interrupted and count < _FEWEST_FRAMES:
         raise KeyboardInterrupt
     kept = [
-        Answered(way=way, frames=tuple(answers[:count]), notes=tuple(told))
-        for way, answers, told in zip(ways, found, notes, strict=True)
-        if len(answers) >= count
+        Answered(way=way, frames=tuple(frames[:count]), notes=tuple(told))
+        for way, frames, told in zip(ways, found, notes, strict=True)
+        if len(frames) >= count
     ]
     if interrupted:
         progress.note(f"interrupted: {count} frames, which {len(kept)} of {len(ways)} methods have answered, are kept")
@@ -172,7 +163,6 @@ def _run(
     site: Site,
     detector: Detector,
     way: Way,
-    frames: Iterator[Frame],
     notes: list[str],
 ) -> Generator[FrameRecord]:
     """Each frame, its servers told by their places in the plan."""
@@ -188,7 +178,7 @@ def _run(
             truth=part.truth,
         ),
     )
-    with closing(site.run(frames, method, way.places, quality=way.setting.quality, notes=notes)) as answered:
+    with closing(site.run(part.frames(), method, way.places, quality=way.setting.quality, notes=notes)) as answered:
         for frame in answered:
             asks = tuple(ask.model_copy(update={"server": way.places[ask.server]}) for ask in frame.asks)
             yield frame.model_copy(update={"asks": asks})
