@@ -205,7 +205,7 @@ def main() -> None:
             servers=(COMPARED,) if words.quick else SERVERS,
             frames=12 if words.quick else words.frames,
         )
-        cpu = current_environment().cpu
+        cpu = current_environment().processor
         print(
             f"{datetime.now(UTC):%Y-%m-%d}, {cpu}, detector {run.detector}, {words.bw} shared, rtt {RTT_S * 1e3:g} ms"
         )

@@ -98,9 +98,11 @@ class Crop:
             raise
         except Exception as error:  # Pillow's decoders let through whatever a damaged file made them stumble over.
             raise PayloadError(f"damaged payload: no JPEG image ({error})") from error
-        room = np.zeros((size[1], size[0], 3), np.uint8)
-        room[: pixels.shape[0], : pixels.shape[1]] = pixels
-        return from_pixels(room, self._scale)
+        if (size[1], size[0]) != pixels.shape[:2]:
+            room = np.zeros((size[1], size[0], 3), np.uint8)
+            room[: pixels.shape[0], : pixels.shape[1]] = pixels
+            pixels = room
+        return from_pixels(pixels, self._scale)
 
     def _padded(self, width: int, height: int) -> tuple[int, int] | None:
         """Width and height with padding; None for an image that is larger than it may be."""

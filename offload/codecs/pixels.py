@@ -64,6 +64,13 @@ def to_pixels(array: Array, scale: PixelScale) -> NDArray[np.uint8]:
 
 def from_pixels(pixels: NDArray[np.uint8], scale: PixelScale) -> NDArray[np.float32]:
     """The image (1, channels, height, width) as `(pixel / 255 - mean) / std`, in float32 arithmetic."""
-    mean, std = np.asarray(scale.mean, np.float32), np.asarray(scale.std, np.float32)
-    image = (pixels.astype(np.float32) / np.float32(255) - mean) / std
-    return np.ascontiguousarray(np.moveaxis(image, -1, 0)[None])
+    height, width, channels = pixels.shape
+    image = np.empty((1, channels, height, width), np.float32)
+    means, stds = (np.broadcast_to(np.asarray(values, np.float32), channels) for values in (scale.mean, scale.std))
+    for channel, (plane, mean, std) in enumerate(zip(image[0], means, stds, strict=True)):  # each fits the cache better
+        np.divide(pixels[:, :, channel], np.float32(255), out=plane, dtype=np.float32)
+        if mean:
+            plane -= mean
+        if std != 1:
+            plane /= std
+    return image

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from offload.codecs.pixels import from_pixels
 from offload.datasets.base import PixelScale
 from offload.video.detections import Detections
 from offload.video.merging import suppressed
@@ -71,10 +72,7 @@ class Detector:
         A model of one size sees the image scaled to fit; what is left is black.
         """
         image, scale = self.sent(image)
-        room = _with_room(image, *self.shape(image.shape[1], image.shape[0]))
-        mean, std = (np.asarray(values, np.float32) for values in (self.pixels.mean, self.pixels.std))
-        feed = (room.astype(np.float32) / np.float32(255) - mean) / std
-        return np.ascontiguousarray(feed.transpose(2, 0, 1)[None]), scale
+        return from_pixels(_with_room(image, *self.shape(image.shape[1], image.shape[0])), self.pixels), scale
 
     def found(self, outputs: Mapping[str, Array], *, scale: float = 1.0) -> Detections:
         """The objects in what the model gave, duplicates suppressed, in the image's pixels."""
