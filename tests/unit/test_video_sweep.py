@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from offload.artifacts.video_profile import ReplayRecord, Setting
-from offload.profilers.video.sweep import QUALITIES, RATIOS, WHOLE, combinations, settings
+from offload.profilers.video.sweep import EXPANSIONS, INTERVALS, QUALITIES, RATIOS, WHOLE, combinations, settings
 from tests.made_video_profiles import replay
 
 _LOST = {
@@ -41,7 +41,7 @@ def _cheapest(most_lost: float, loss: float) -> float:
     middle = settings(2, ("linear",))[1]
     every = [
         _measured(middle.model_copy(update={"expansion": p, "interval": n, "ratio": ratio, "quality": quality}), loss)
-        for p, n, ratio, quality in itertools.product((0.0, 0.1, 0.2), (1, 2, 3, 5, 8), RATIOS[-1:], QUALITIES)
+        for p, n, ratio, quality in itertools.product(EXPANSIONS, INTERVALS, RATIOS, QUALITIES)
     ]
     return min(one.bytes_a_frame for one in every if one.accuracy.ap50 >= 0.8 - most_lost - 1e-9)
 
@@ -55,6 +55,16 @@ def test_the_cheapest_of_all_combinations_is_measured_where_changes_add_up() -> 
     for most_lost in (0.01, 0.02):
         good = [one for one in every if one.accuracy.ap50 >= 0.8 - most_lost - 1e-9 and one.setting.rule == "elf"]
         assert min(one.bytes_a_frame for one in good) == _cheapest(most_lost, 0.003)
+
+
+def test_what_finds_less_together_than_was_thought_makes_the_next_ones_careful() -> None:
+    measured = [_measured(setting) for setting in settings(2, ("linear", "hold"))]
+    first = combinations(measured)
+    worse = [_measured(setting, loss=0.008) for setting in first]  # less than changes that add up would find
+    assert any(0.78 < one.accuracy.ap50 < 0.79 for one in worse)  # which was to lose a point at most
+    second = combinations([*measured, *worse])
+    assert not set(first) & set(second)
+    assert any(_measured(setting, loss=0.008).accuracy.ap50 >= 0.79 - 1e-9 for setting in second)
 
 
 def test_where_nothing_finds_enough_what_finds_most_is_measured() -> None:

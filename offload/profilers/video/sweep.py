@@ -15,14 +15,14 @@ from offload.artifacts.video_profile import Setting
 if TYPE_CHECKING:
     from offload.artifacts.video_profile import ReplayRecord
 
-EXPANSIONS = (0.0, 0.1, 0.2, 0.3, 0.4)
+EXPANSIONS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.7)
 INTERVALS = (1, 2, 3, 5, 8)
-RATIOS = (0.3, 0.4, 0.5)
+RATIOS = (0.3, 0.4, 0.5, 0.75)
 QUALITIES = (60, 80, 95)
 QUALITY = 80
 """In the middle; what crops are timed with."""
 _AXES = ("expansion", "interval", "ratio", "quality")
-_LOSSES = (0.005, 0.01, 0.02)
+_LOSSES = (0.0, 0.01, 0.02)
 """Of AP50 against the whole frame, for each of which the fewest bytes are looked for."""
 WHOLE = Setting(servers=1, rule="equal", interval=0, quality=QUALITY)
 """Each frame as it is, which all else is compared with."""
@@ -50,33 +50,40 @@ def settings(servers: int, predictors: Sequence[str]) -> list[Setting]:
 def combinations(replays: Sequence[ReplayRecord]) -> list[Setting]:
     """Settings of several changes that are worth measuring, after each change was measured alone.
 
-    As if changes added up: of AP50 their differences, of bytes their ratios. That only chooses what to measure.
+    As if changes added up: of AP50 their differences, of bytes their ratios. By as much as combinations that were
+    measured find less than that, all others are taken to find less, too. That only chooses what to measure.
 
     Args:
-        replays: Of all that `settings` gives, in its order.
+        replays: Of all that `settings` gives, in its order, and then of combinations.
     """
     whole, middle = replays[0], replays[1]
-    alone = [
-        [
-            replay
-            for replay in replays[1:]
-            if _changed(replay.setting, **{axis: getattr(middle.setting, axis)}) == middle.setting
-        ]
-        for axis in _AXES
-    ]
+    measured = {replay.setting: replay.accuracy.ap50 for replay in replays}
+    alone = [[replay for replay in replays[1:] if _apart(replay, middle) <= {axis}] for axis in _AXES]
     ways: list[tuple[float, float, Setting]] = []
+    missed = [0.0]
     for parts in itertools.product(*alone):
         changes = {axis: getattr(part.setting, axis) for axis, part in zip(_AXES, parts, strict=True)}
         ap50 = middle.accuracy.ap50 + sum(part.accuracy.ap50 - middle.accuracy.ap50 for part in parts)
         size = math.prod(max(1.0, part.bytes_a_frame) / max(1.0, middle.bytes_a_frame) for part in parts)
-        ways.append((ap50, size, _changed(middle.setting, **changes)))
+        setting = _changed(middle.setting, **changes)
+        if setting not in measured:
+            ways.append((ap50, size, setting))
+        elif sum(part is not middle for part in parts) > 1:
+            missed.append(max(0.0, ap50 - measured[setting]))
+    lower = max(missed)
     found = []
     for loss in _LOSSES:
-        good = [way for way in ways if way[0] >= whole.accuracy.ap50 - loss]
-        best = min(good, key=lambda way: way[1]) if good else max(ways, key=lambda way: (way[0], -way[1]))
-        found.append(best[2])
-    measured = {replay.setting for replay in replays}
-    return [setting for setting in dict.fromkeys(found) if setting not in measured]
+        good = [way for way in ways if way[0] - lower >= whole.accuracy.ap50 - loss]
+        if good:
+            found.append(min(good, key=lambda way: way[1])[2])
+        elif ways:
+            found.append(max(ways, key=lambda way: (way[0], -way[1]))[2])
+    return list(dict.fromkeys(found))
+
+
+def _apart(replay: ReplayRecord, other: ReplayRecord) -> set[str]:
+    """In what two settings differ."""
+    return {name for name in Setting.model_fields if getattr(replay.setting, name) != getattr(other.setting, name)}
 
 
 def _changed(setting: Setting, **fields: object) -> Setting:
