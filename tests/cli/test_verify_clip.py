@@ -191,6 +191,17 @@ def test_servers_that_nobody_answers_at_are_told_in_a_line(run: Run, planned: Pl
     assert outcome.hint
 
 
+@pytest.mark.slow
+def test_a_server_that_nobody_answers_at_beside_one_that_does_is_told_in_a_line(
+    run: Run, planned: PlannedClip, servers: tuple[str, str]
+) -> None:
+    words = ("--server", servers[0], "--server", "127.0.0.1:9", "--methods", "")
+    outcome = run("verify", str(planned.plans["two"]), *words)
+    assert outcome.code == 1
+    assert "127.0.0.1:9" in outcome.error
+    assert outcome.hint
+
+
 @pytest.mark.parametrize("what", ["clip", "size", "truth", "classes", "detector", "gone"])
 def test_a_plan_for_something_else_is_told_in_a_line(run: Run, planned: PlannedClip, tmp_path: Path, what: str) -> None:
     plan, words, clip = json.loads(planned.plans["three"].read_text()), [], tmp_path / "clip"
