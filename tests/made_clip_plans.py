@@ -22,6 +22,8 @@ FRAMES = 12
 """Of the clip; the profile is of the first half."""
 SEES = Setting(servers=2, ratio=0.75, expansion=0.4)
 """Shows squares in the small frame; a ratio of 0.5 does not."""
+SLOW_S_A_PIXEL = 4e-6
+"""Of the server in the plan `unequal` that is not like this machine: far slower than any that tests run on."""
 BLIND = SEES.model_copy(update={"ratio": 0.5})
 
 
@@ -32,7 +34,8 @@ class PlannedClip:
     clip: Path
     detector: Path
     plans: dict[str, Path]
-    """`one`, `two` and `three` servers; `blind`, which finds nothing; `whole`, which does not divide frames."""
+    """`one`, `two` and `three` servers; `blind`, which finds nothing; `whole`, which does not divide frames; `unequal`,
+    whose second server was measured elsewhere."""
 
 
 def write_clip(clip: Path, first: int = 0, frames: int = FRAMES, *, truth: bool = True) -> Path:
@@ -76,4 +79,10 @@ def write_planned(folder: Path) -> PlannedClip:
         write_artifact(made.video_profile(tuple(tried.items()), **of_it), profile)
         words = ("--video-profile", str(profile), "--servers", str(servers), "--bw", "100mbps", "--rtt", "2ms")
         assert main(["-q", "plan", "--planner", "elf", *words, "-o", str(plans[name])]) == 0
+    far = folder / "far.profile.json"
+    slow = made.crops(seconds_per_pixel=SLOW_S_A_PIXEL)
+    write_artifact(made.video_profile(((made.WHOLE, 0.8), (SEES, 0.8)), server=slow, measured_on="far:1", **of_it), far)
+    plans["unequal"], near = folder / "unequal.json", folder / "two.profile.json"
+    words = ("--video-profile", str(near), "--server", str(near), "--server", str(far), "--bw", "100mbps")
+    assert main(["-q", "plan", "--planner", "elf", *words, "-o", str(plans["unequal"])]) == 0
     return PlannedClip(clip=clip, detector=detector, plans=plans)

@@ -161,9 +161,12 @@ def _split(verification: VideoVerification) -> Section:
     rows.append(("AP50", *(f"{value:.3f}" for option, run in pairs for value in (option.ap50, run.accuracy.ap50))))
     return Section(
         title="Where a frame's time goes, means",
-        columns=("", "planned, predicted", "measured", "full frame, predicted", "measured "),
+        columns=("", "predicted", "measured", "full: predicted", "measured "),
         rows=tuple(rows),
-        lines=("parts are of the answer that comes last; predictions are for the frames that were profiled",),
+        lines=(
+            "of the plan, then of the full frame; parts are of the answer that comes last; predictions are for the "
+            "frames that were profiled",
+        ),
     )
 
 
@@ -184,7 +187,7 @@ def _servers(verification: VideoVerification) -> Section:
             *("answered after", "last in"),
         ),
         rows=tuple(_server(verification, place) for place in elf.servers),
-        expendable=("bytes", "decode", "encode", "queue"),
+        expendable=("bytes", "queue", "decode", "encode", "images a frame", "downlink", "uplink"),
     )
 
 

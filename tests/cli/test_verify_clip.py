@@ -18,7 +18,7 @@ from offload.profilers.video import replay
 from offload.serving.embedded import EmbeddedServer
 from tests import made_video_profiles as made
 from tests.cli.conftest import Run
-from tests.made_clip_plans import FRAMES, PlannedClip, write_clip, write_planned
+from tests.made_clip_plans import FRAMES, SLOW_S_A_PIXEL, PlannedClip, write_clip, write_planned
 from tests.made_detectors import SPOTS, bright_spots
 
 ANY_TIME = ("--tolerance", "100000%")
@@ -98,6 +98,19 @@ def test_named_servers_are_asked_for_real(run: Run, planned: PlannedClip, server
     assert emulated.code == 0
     assert "link: emulated: 9 Mbit/s" in emulated.out
     assert "--emulate-link is not the plan's link" in emulated.out
+
+
+def test_a_server_that_was_measured_elsewhere_is_emulated_as_fast_as_it_was(run: Run, planned: PlannedClip) -> None:
+    words = ("verify", str(planned.plans["unequal"]), *ANY_TIME, "--methods", "strips", "--json")
+    told = VideoVerification.from_json(run(*words).out, source="it")
+    assert told.emulated
+    strips = told.run("strips")
+    assert strips is not None
+    first = strips.frames[0]
+    took_s = {ask.server: (ask.decode_s + ask.server_s) / ask.pixels for ask in first.asks}
+    assert set(took_s) == {0, 1}
+    assert took_s[1] == pytest.approx(SLOW_S_A_PIXEL, rel=0.8)
+    assert took_s[0] < took_s[1] / 5
 
 
 def test_another_clip_without_truth_is_compared_with_full_frames(
