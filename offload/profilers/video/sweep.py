@@ -22,7 +22,8 @@ QUALITIES = (60, 80, 95)
 QUALITY = 80
 """In the middle; what crops are timed with."""
 _AXES = ("expansion", "interval", "ratio", "quality")
-_LOSSES = (0.0, 0.01, 0.02)
+_LEAST_LOST = 0.002
+_LOSSES = (0.005, 0.01, 0.02)
 """Of AP50 against the whole frame, for each of which the fewest bytes are looked for."""
 WHOLE = Setting(servers=1, rule="equal", interval=0, quality=QUALITY)
 """Each frame as it is, which all else is compared with."""
@@ -50,35 +51,40 @@ def settings(servers: int, predictors: Sequence[str]) -> list[Setting]:
 def combinations(replays: Sequence[ReplayRecord]) -> list[Setting]:
     """Settings of several changes that are worth measuring, after each change was measured alone.
 
-    As if changes added up: of AP50 their differences, of bytes their ratios. By as much as combinations that were
-    measured find less than that, all others are taken to find less, too. That only chooses what to measure.
+    As if each change multiplied what the middle loses of AP50 against the whole frame, and its bytes, whatever else is
+    changed. By as much as combinations that were measured lose more than that, all others are taken to lose more, too.
+    That only chooses what to measure.
 
     Args:
         replays: Of all that `settings` gives, in its order, and then of combinations.
     """
     whole, middle = replays[0], replays[1]
-    measured = {replay.setting: replay.accuracy.ap50 for replay in replays}
+    measured = {replay.setting: replay for replay in replays}
     alone = [[replay for replay in replays[1:] if _apart(replay, middle) <= {axis}] for axis in _AXES]
     ways: list[tuple[float, float, Setting]] = []
-    missed = [0.0]
+    beyond = 0.0
     for parts in itertools.product(*alone):
         changes = {axis: getattr(part.setting, axis) for axis, part in zip(_AXES, parts, strict=True)}
-        ap50 = middle.accuracy.ap50 + sum(part.accuracy.ap50 - middle.accuracy.ap50 for part in parts)
+        lost = _lost(whole, middle) * math.prod(_lost(whole, part) / _lost(whole, middle) for part in parts)
         size = math.prod(max(1.0, part.bytes_a_frame) / max(1.0, middle.bytes_a_frame) for part in parts)
         setting = _changed(middle.setting, **changes)
         if setting not in measured:
-            ways.append((ap50, size, setting))
+            ways.append((lost, size, setting))
         elif sum(part is not middle for part in parts) > 1:
-            missed.append(max(0.0, ap50 - measured[setting]))
-    lower = max(missed)
+            beyond = max(beyond, _lost(whole, measured[setting]) - lost)
     found = []
-    for loss in _LOSSES:
-        good = [way for way in ways if way[0] - lower >= whole.accuracy.ap50 - loss]
+    for most_lost in _LOSSES:
+        good = [way for way in ways if way[0] + beyond <= most_lost]
         if good:
             found.append(min(good, key=lambda way: way[1])[2])
         elif ways:
-            found.append(max(ways, key=lambda way: (way[0], -way[1]))[2])
+            found.append(min(ways)[2])
     return list(dict.fromkeys(found))
+
+
+def _lost(whole: ReplayRecord, replay: ReplayRecord) -> float:
+    """AP50 against the whole frame, as far as it can be told from none."""
+    return max(_LEAST_LOST, whole.accuracy.ap50 - replay.accuracy.ap50)
 
 
 def _apart(replay: ReplayRecord, other: ReplayRecord) -> set[str]:
