@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from offload.artifacts.base import Amount, Artifact, Positive
+from offload.artifacts.base import Amount, Artifact, NotNegative, Positive
 from offload.artifacts.estimate import Estimate
 from offload.artifacts.video_plan import VideoOption, VideoServer
 from offload.artifacts.video_profile import ClipRecord, DetectionAccuracy, DetectorRecord, Setting, Share
@@ -78,6 +78,7 @@ class MethodRun(BaseModel):
         asked_by_age: At each age of objects, in frames, in how many frames one had to be found.
         missed_by_age: In how many of these it was not.
         notes: What happened on the way.
+        waited: Share of its time in which threads of the device's process had no core, where the system tells.
     """
 
     model_config = _FROZEN
@@ -93,6 +94,7 @@ class MethodRun(BaseModel):
     asked_by_age: tuple[Amount, ...]
     missed_by_age: tuple[Amount, ...]
     notes: tuple[str, ...] = ()
+    waited: NotNegative = 0.0
 
     @property
     def latencies_s(self) -> tuple[float, ...]:

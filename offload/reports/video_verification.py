@@ -270,6 +270,7 @@ def _record(verification: VideoVerification, run: MethodRun) -> dict[str, Scalar
         "bytes_a_frame": run.bytes_a_frame,
         "pixels_a_frame": run.pixels_a_frame,
         "sent_share": run.sent_share,
+        "waited_share": run.waited,
         "ap50": accuracy.ap50,
         "ap50_change": run.ap50_change.value,
         "ap50_change_low": run.ap50_change.low,

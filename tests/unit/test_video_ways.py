@@ -85,6 +85,15 @@ def test_one_method_has_all_frames_before_the_next() -> None:
     assert {ask.server for frame in found[0].frames for ask in frame.asks} == set(plan.whole.servers)
 
 
+def test_what_other_work_took_meanwhile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([0.0, 1e6, 1e6, 5e5, 5e5, 5e5])  # seconds before and after each method
+    monkeypatch.setattr("offload.verification.video.ways.waited_s", lambda: next(readings))
+    ways, _ = chosen_ways(made_plan(), _part(), ())
+    found, _ = answered(made_plan(), _part(), Site(), DETECTOR, ways, NullProgress())
+    assert found[0].waited > 1
+    assert [one.waited for one in found[1:]] == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("at", "frames", "names"),
     [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offload.artifacts.video_verification import ELF, MethodRun, VideoVerdict, VideoVerification
+from offload.profilers.reference import DIRTY_WAITING
 from offload.verification.video.ways import answered, chosen_ways
 from offload.video.accuracy import SHOWN_SCORE, as_truth, average_precision, confident, mistakes, on_screen
 from offload.video.boxes import as_boxes
@@ -85,7 +86,7 @@ def verify_video_plan(
         left_out=tuple(left_out),
         tolerance=tolerance,
         verdict=_verdict(elf, plan, promised, tolerance),
-        warnings=(*warnings, *_doubts(part, len(whole))),
+        warnings=(*warnings, *_doubts(part, done)),
         stopped="interrupted" if interrupted else "done",
     )
 
@@ -122,6 +123,7 @@ class _Judge:
             asked_by_age=tuple(wrong.asked_by_age[:ages].tolist()),
             missed_by_age=tuple(wrong.missed_by_age[:ages].tolist()),
             notes=answers.notes,
+            waited=answers.waited,
         )
 
 
@@ -147,8 +149,14 @@ def _verdict(elf: MethodRun, plan: VideoPlan, promised: float, tolerance: float)
     return "within tolerance" if abs(error) <= tolerance else "out of tolerance"
 
 
-def _doubts(part: ClipPart, frames: int) -> list[str]:
-    doubts = []
+def _doubts(part: ClipPart, done: Sequence[MethodRun]) -> list[str]:
+    doubts, frames = [], len(done[0].frames)
+    busiest = max(done, key=lambda run: run.waited)
+    if busiest.waited > DIRTY_WAITING:
+        doubts.append(
+            f"other work took this machine's cores for {busiest.waited:.0%} of the time of a method ({busiest.name}): "
+            "verify again when it is quiet"
+        )
     if not part.fresh:
         doubts.append(
             "the plan was chosen by these very frames, so its accuracy is flattered: name others with --clip, or "

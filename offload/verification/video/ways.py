@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from offload.artifacts.video_verification import ALONE, ELF, WHOLE
 from offload.errors import OffloadError
+from offload.profilers.reference import waited_s
 from offload.verification.video.sites import planned_costs
 from offload.video.methods.catalogue import METHODS, Scene, make_method
 from offload.video.partitioning import strongest
@@ -65,6 +67,8 @@ class Answered:
     frames: tuple[FrameRecord, ...]
     notes: tuple[str, ...]
     """What happened to servers on the way."""
+    waited: float
+    """Share of the time in which threads of this process had no core."""
 
 
 def chosen_ways(plan: VideoPlan, part: ClipPart, methods: Sequence[str] | None) -> tuple[list[Way], list[str]]:
@@ -131,15 +135,19 @@ def answered(
     site.warm(next(part.frames()), quality=plan.whole.setting.quality)
     found: list[list[FrameRecord]] = [[] for _ in ways]
     notes: list[list[str]] = [[] for _ in ways]
+    waited = [0.0] * len(ways)
     interrupted = False
     progress.start("verifying", part.count * len(ways))
     try:
-        for way, frames, told in zip(ways, found, notes, strict=True):
+        for index, way in enumerate(ways):
             progress.detail(way.name)
-            with closing(_run(plan, part, site, detector, way, told)) as running:
+            started_s, before_s = time.perf_counter(), waited_s()
+            with closing(_run(plan, part, site, detector, way, notes[index])) as running:
                 for frame in running:
-                    frames.append(frame)
+                    found[index].append(frame)
                     progress.advance()
+            # Threads that have ended took what they had waited with them.
+            waited[index] = max(0.0, waited_s() - before_s) / (time.perf_counter() - started_s)
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -148,8 +156,8 @@ def answered(
     if interrupted and count < _FEWEST_FRAMES:
         raise KeyboardInterrupt
     kept = [
-        Answered(way=way, frames=tuple(frames[:count]), notes=tuple(told))
-        for way, frames, told in zip(ways, found, notes, strict=True)
+        Answered(way=way, frames=tuple(frames[:count]), notes=tuple(told), waited=share)
+        for way, frames, told, share in zip(ways, found, notes, waited, strict=True)
         if len(frames) >= count
     ]
     if interrupted:
