@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from supervision import InferenceSlicer
 
 from offload.artifacts.video_profile import Setting
-from offload.training.recipes.frame_filter import answer_holds, made_examples
+from offload.training.recipes.frame_filter import answer_holds, made_examples, train
 from offload.video.boxes import NO_BOXES, areas
 from offload.video.detections import Detections
 from offload.video.methods.base import Ask, whole_frame
@@ -170,3 +170,13 @@ def test_the_full_frame_goes_to_the_server_that_is_fastest_now() -> None:
     np.testing.assert_array_equal(plan.asks[0].region, whole_frame(640, 480))
     found = Detections(boxes=np.array([[1.0, 2, 3, 4]]), scores=np.ones(1), labels=np.zeros(1, np.int64))
     assert len(method.take(plan, [(Ask(server=0, region=whole_frame(640, 480)), found)])) == 1
+
+
+@pytest.mark.slow
+def test_the_recipe_gives_the_same_filter_twice_and_it_learns() -> None:
+    first, second = train(2), train(2)
+    assert first.weights.sha256 == second.weights.sha256
+    features, stale = made_examples("validation", 2)
+    logits = first.logits(features)
+    pairs = logits[stale][:, None] > logits[~stale][None]
+    assert pairs.mean() > 0.75  # of a stale and a good answer it tells which is which
