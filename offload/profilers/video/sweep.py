@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 from offload.artifacts.video_profile import Setting
@@ -52,8 +53,8 @@ def combinations(replays: Sequence[ReplayRecord]) -> list[Setting]:
     """Settings of several changes that are worth measuring, after each change was measured alone.
 
     As if each change multiplied what the middle loses of AP50 against the whole frame, and its bytes, whatever else is
-    changed. By as much as combinations that were measured lose more than that, all others are taken to lose more, too.
-    That only chooses what to measure.
+    changed. By as many times as combinations that were measured lose more than that, all others are taken to lose more,
+    too. That only chooses what to measure.
 
     Args:
         replays: Of all that `settings` gives, in its order, and then of combinations.
@@ -62,7 +63,7 @@ def combinations(replays: Sequence[ReplayRecord]) -> list[Setting]:
     measured = {replay.setting: replay for replay in replays}
     alone = [[replay for replay in replays[1:] if _apart(replay, middle) <= {axis}] for axis in _AXES]
     ways: list[tuple[float, float, Setting]] = []
-    beyond = 0.0
+    worse: list[float] = []
     for parts in itertools.product(*alone):
         changes = {axis: getattr(part.setting, axis) for axis, part in zip(_AXES, parts, strict=True)}
         lost = _lost(whole, middle) * math.prod(_lost(whole, part) / _lost(whole, middle) for part in parts)
@@ -71,10 +72,11 @@ def combinations(replays: Sequence[ReplayRecord]) -> list[Setting]:
         if setting not in measured:
             ways.append((lost, size, setting))
         elif sum(part is not middle for part in parts) > 1:
-            beyond = max(beyond, _lost(whole, measured[setting]) - lost)
+            worse.append(_lost(whole, measured[setting]) / lost)
+    times = max(1.0, median(worse or [1.0]))
     found = []
     for most_lost in _LOSSES:
-        good = [way for way in ways if way[0] + beyond <= most_lost]
+        good = [way for way in ways if way[0] * times <= most_lost]
         if good:
             found.append(min(good, key=lambda way: way[1])[2])
         elif ways:
