@@ -60,13 +60,22 @@ def _loop(servers: int = 2, **changed: object) -> Elf:
     return Elf(settings=chosen, predictor=make_predictor("linear"), width=640, height=480, servers=(COST,) * servers)
 
 
-def test_a_first_frame_is_seen_small_and_what_it_shows_is_looked_at_next() -> None:
+def test_a_first_frame_is_seen_in_strips() -> None:
+    first = _loop(servers=3, compensation=None).plan(0)
+    assert sorted(tuple(ask.region[0]) for ask in first.asks) == [
+        (0, 0, 224, 480), (208, 0, 432, 480), (416, 0, 640, 480),
+    ]  # fmt: skip
+    assert {ask.server for ask in first.asks} == {0, 1, 2}
+
+
+def test_what_a_small_frame_shows_is_looked_at_next() -> None:
     loop = _loop()
-    first = loop.plan(0)
-    assert [(ask.scale, ask.size) for ask in first.asks] == [(0.5, (320, 240))]
-    found = loop.take(first, _small(first, [[100, 100, 140, 140], [500, 300, 520, 330]]))
+    loop.take(loop.plan(0), [])
+    third = loop.plan(3)
+    assert [(ask.scale, ask.size) for ask in third.asks] == [(0.5, (320, 240))]
+    found = loop.take(third, _small(third, [[100, 100, 140, 140], [500, 300, 520, 330]]))
     assert len(found) == 2
-    second = loop.plan(1)
+    second = loop.plan(4)
     assert {ask.scale for ask in second.asks} == {1.0}
     assert len(second.predicted) == 2
     regions = np.concatenate([ask.region for ask in second.asks])
@@ -138,7 +147,7 @@ def test_pixels_and_bytes_are_counted(detector: Detector, session: Session) -> N
     part = _replayed(detector, session, Setting(servers=2, interval=2, ratio=0.5))
     for number, frame in enumerate(part):
         regions = int(sum(areas(ask.region)[0] for ask in frame.plan.asks if ask.scale == 1))
-        assert frame.plan.pixels == regions + (WIDTH * HEIGHT // 4 if number % 2 == 0 else 0)
+        assert frame.plan.pixels == regions + (WIDTH * HEIGHT // 4 if number in range(2, len(part), 2) else 0)
         assert len(frame.sent_bytes) == len(frame.detector_s) == len(frame.plan.asks)
         assert all(frame.sent_bytes)
     assert all(sum(frame.sent_bytes) > 600 for frame in whole)  # a JPEG's headers alone

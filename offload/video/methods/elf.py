@@ -81,17 +81,23 @@ class Elf:
         return FramePlan(number=number, predicted=predicted, wanted=wanted, asks=self.asks(number, wanted))
 
     def asks(self, number: int, wanted: Boxes) -> tuple[Ask, ...]:
-        """Which rectangles go to which server for these expanded boxes; what takes longest is sent first."""
+        """Which rectangles go to which server for these expanded boxes; what takes longest is sent first.
+
+        Of a first frame nothing is expected: all of it is looked at, in strips, where a small frame (the paper's way)
+        would leave what it does not show to the next one.
+        """
         names, costs = there(self.servers)
         if not costs:
             return ()
-        small, asked = self.settings.compensation, []
-        if small is not None and small.due(number):
+        small, asked, rule = self.settings.compensation, [], self.settings.rule
+        if number == 0 and not len(wanted):
+            rule = "equal"
+        elif small is not None and small.due(number):
             wide, high = small.size(self.width, self.height)
             on = strongest(costs, wide * high)
             costs = with_compensation(costs, wide * high)
             asked.append(Ask(server=names[on], region=whole_frame(self.width, self.height), scale=small.ratio))
-        partition = RULES[self.settings.rule](wanted, costs, width=self.width, height=self.height)
+        partition = RULES[rule](wanted, costs, width=self.width, height=self.height)
         regions = [
             (names[index], fitted(region, self.settings.multiple, width=self.width, height=self.height))
             for index, region in enumerate(partition.regions)
