@@ -81,9 +81,7 @@ def weights_bytes(weights: PredictorWeights, kind: WeightsKind = PREDICTOR) -> b
     return save(tensors, {_ABOUT: json.dumps(about, sort_keys=True)})
 
 
-def read_weights(
-    path: Path, shapes: Mapping[str, tuple[int, ...]], kind: WeightsKind = PREDICTOR
-) -> PredictorWeights:
+def read_weights(path: Path, shapes: Mapping[str, tuple[int, ...]], kind: WeightsKind = PREDICTOR) -> PredictorWeights:
     """The weights in a file.
 
     Args:
