@@ -38,15 +38,18 @@ class PlannedClip:
     whose second server was measured elsewhere."""
 
 
-def write_clip(clip: Path, first: int = 0, frames: int = FRAMES, *, truth: bool = True) -> Path:
-    """A folder of frames in which four squares of 16 pixels move to the right."""
+def write_clip(clip: Path, first: int = 0, frames: int = FRAMES, *, truth: bool = True, jumping: bool = False) -> Path:
+    """A folder of frames in which four squares of 16 pixels move to the right, or are elsewhere in each."""
     clip.mkdir(parents=True)
     told = []
     for number in range(first, first + frames):
-        frame = np.random.default_rng(number).integers(0, 40, (made.HEIGHT, made.WIDTH, 3)).astype(np.uint8)
+        random = np.random.default_rng(number)
+        frame = random.integers(0, 40, (made.HEIGHT, made.WIDTH, 3)).astype(np.uint8)
         rows = []
         for index in range(4):
             left, top = 20 + 6 * number + 130 * index, 30 + 80 * index
+            if jumping:  # in a row of its own, so that none hides another
+                left, top = int(random.integers(0, made.WIDTH - 16)), 90 * index + int(random.integers(0, 70))
             frame[top : top + 16, left : left + 16] = 0
             frame[top : top + 16, left : left + 16, index % 3] = 255
             rows.append(((left, top, left + 16, top + 16), index % 3, index, 1.0))

@@ -155,8 +155,11 @@ def test_a_latency_far_from_the_predicted_one_is_a_negative_verdict(run: Run, pl
     assert "Verdict: out of tolerance" in outcome.out
 
 
-def test_answers_that_are_worse_than_promised_are_a_negative_verdict(run: Run, planned: PlannedClip) -> None:
-    outcome = run("verify", str(planned.plans["blind"]), "--methods", "", *ANY_TIME)
+def test_answers_that_are_worse_than_promised_are_a_negative_verdict(
+    run: Run, planned: PlannedClip, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "jumping", jumping=True)  # what moves so can be predicted by nothing
+    outcome = run("verify", str(planned.plans["blind"]), "--clip", str(clip), "--methods", "", *ANY_TIME)
     assert outcome.code == 4
     assert outcome.error == "verdict: less accurate than promised"
     assert "--min-accuracy" in outcome.hint
