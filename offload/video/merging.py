@@ -2,7 +2,8 @@
 
 A box that ends at a region's edge is probably a piece of an object that another region shows whole. It counts less
 before duplicates are suppressed, as Frigate does; and as a piece overlaps the whole too little for suppression by
-intersection over union, one that lies within a whole box of another region is dropped whatever its class.
+intersection over union, one that lies within a whole box of another region is dropped whatever its class, and within a
+larger one that may be a piece, too, if that is of its class.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offload.video.boxes import coverages, ious
+from offload.video.boxes import areas, coverages, ious
 from offload.video.detections import Detections
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ def merged(parts: Sequence[tuple[Boxes, Detections]], *, width: float, height: f
         return found
     origin = np.concatenate([np.full(len(part), number) for number, (_, part) in enumerate(parts)])
     cut = np.concatenate([_cut(region, part.boxes, width, height) for region, part in parts])
-    shows_whole = (origin[:, None] != origin[None]) & ~cut[None]
-    kept = ~(cut & (shows_whole & (coverages(found.boxes, found.boxes) >= _WITHIN)).any(axis=1))
+    size = areas(found.boxes)
+    shows_more = ~cut[None] | ((found.labels[:, None] == found.labels[None]) & (size[:, None] < size[None]))
+    shows_more &= origin[:, None] != origin[None]
+    kept = ~(cut & (shows_more & (coverages(found.boxes, found.boxes) >= _WITHIN)).any(axis=1))
     found, lowered = found.chosen(kept), np.where(cut, found.scores * _CUT, found.scores)[kept]
     return found.chosen(suppressed(Detections(boxes=found.boxes, scores=lowered, labels=found.labels)))
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from offload.video.boxes import NO_BOXES, areas, clipped, coverages, hull
 from offload.video.rebalancing import rebalanced
-from offload.video.strips import capacity_strips
+from offload.video.strips import capacity_strips, even_strips
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,6 +74,29 @@ def with_compensation(servers: Sequence[ServerCost], pixels: float) -> tuple[Ser
     busy, index = list(servers), strongest(servers, pixels)
     busy[index] = replace(servers[index], extra_s=servers[index].time_s(pixels))
     return tuple(busy)
+
+
+def compensation_strips(
+    servers: Sequence[ServerCost], times_s: Sequence[float], ratio: float, *, width: int, height: int
+) -> tuple[Boxes, ...]:
+    """The frame in strips, one for each server to look at made small, so that all are done at once.
+
+    Args:
+        servers: At least one.
+        times_s: When each is done with its region.
+        ratio: Sides of what is sent, as a share of the strip's.
+        width: Of the frame, pixels.
+        height: Likewise.
+
+    Returns:
+        For each server, shape (1, 4), whole pixels; (0, 4) for one that has enough to do without.
+    """
+    small = [
+        replace(server, extra_s=time_s, seconds_per_pixel=server.seconds_per_pixel * ratio**2)
+        for server, time_s in zip(servers, times_s, strict=True)
+    ]
+    strips = even_strips(np.array([0.0, 0.0, width, height]), small, axis=0).round()
+    return tuple(strip[None] if area else NO_BOXES for strip, area in zip(strips, areas(strips), strict=True))
 
 
 def partitioned(boxes: Boxes, servers: Sequence[ServerCost], *, width: int, height: int) -> Partition:

@@ -33,7 +33,7 @@ def capacity_strips(boxes: Boxes, servers: Sequence[ServerCost], *, axis: int) -
         servers: In the order of their strips.
         axis: 0 for strips from left to right, 1 from top to bottom.
     """
-    strips = _strips(hull(boxes)[0], servers, axis)
+    strips = even_strips(hull(boxes)[0], servers, axis=axis)
     inside = coverages(boxes, strips)
     regions: list[_Box] = [tuple(strip) for strip in strips.tolist()]
     rows: list[_Box] = [tuple(box) for box in boxes.tolist()]
@@ -58,8 +58,14 @@ def capacity_strips(boxes: Boxes, servers: Sequence[ServerCost], *, axis: int) -
     return owner
 
 
-def _strips(whole: NDArray[np.float64], servers: Sequence[ServerCost], axis: int) -> Boxes:
-    """As wide as lets all servers end together; none for one that is busy for longer anyhow."""
+def even_strips(whole: NDArray[np.float64], servers: Sequence[ServerCost], *, axis: int) -> Boxes:
+    """As wide as lets all servers end together; none for one that is busy for longer anyhow.
+
+    Args:
+        whole: What is cut, shape (4,), with an area.
+        servers: In the order of their strips.
+        axis: 0 for strips from left to right, 1 from top to bottom.
+    """
     pixels = float(areas(whole[None])[0])
     busy_s = np.array([server.extra_s + server.fixed_s for server in servers])
     speed = np.array([1 / server.seconds_per_pixel for server in servers])

@@ -20,7 +20,7 @@ from offload.video.compensation import Compensation
 from offload.video.detections import Detections
 from offload.video.methods.base import Ask, FramePlan, whole_frame
 from offload.video.methods.elf import Elf, ElfSettings, merged_answers
-from offload.video.partitioning import ServerCost
+from offload.video.partitioning import ServerCost, compensation_strips
 from offload.video.proposals.catalogue import make_predictor
 from offload.video.tracks import PATIENCE, Tracks
 from tests.made_detectors import SPOTS, bright_spots
@@ -69,7 +69,7 @@ def test_a_first_frame_is_seen_in_strips() -> None:
 
 
 def test_what_a_small_frame_shows_is_looked_at_next() -> None:
-    loop = _loop()
+    loop = _loop(rule="published")
     loop.take(loop.plan(0), [])
     third = loop.plan(3)
     assert [(ask.scale, ask.size) for ask in third.asks] == [(0.5, (320, 240))]
@@ -83,6 +83,29 @@ def test_what_a_small_frame_shows_is_looked_at_next() -> None:
         assert any((region[:2] <= box[:2]).all() and (region[2:] >= box[2:]).all() for region in regions)
     assert second.pixels < 640 * 480 / 4
     assert all(side % 16 == 0 for region in regions for side in (region[2] - region[0], region[3] - region[1]))
+
+
+def test_a_small_frame_is_shared_so_that_all_servers_end_together() -> None:
+    slow, busy = ServerCost(fixed_s=1e-3, seconds_per_pixel=2e-8), ServerCost(fixed_s=1e-3, seconds_per_pixel=1e-8)
+    loop = _loop(servers=3)
+    loop.servers = (slow, busy, None)
+    loop.take(loop.plan(0), [(FRAME, _found([[100, 100, 200, 200], [300, 300, 420, 420]]))])
+    asks = loop.plan(3).asks
+    strips = {ask.server: ask.region[0] for ask in asks if ask.scale == 0.5}
+    assert strips[0][0] == 0 or strips[1][0] == 0
+    assert sum(strip[2] - strip[0] for strip in strips.values()) == 640
+    assert all((strip[1], strip[3]) == (0, 480) for strip in strips.values())
+    ends_s = [
+        sum(cost.time_s(ask.pixels) for ask in asks if ask.server == place) for place, cost in ((0, slow), (1, busy))
+    ]
+    assert ends_s[0] == pytest.approx(ends_s[1], rel=0.02)
+
+
+def test_a_server_that_has_enough_to_do_gets_none_of_the_small_frame() -> None:
+    fast, slow = COST, ServerCost(fixed_s=1e-3, seconds_per_pixel=1e-6)
+    strips = compensation_strips([fast, slow], [0.001, 0.5], 0.5, width=640, height=480)
+    np.testing.assert_array_equal(strips[0], [[0, 0, 640, 480]])
+    assert len(strips[1]) == 0
 
 
 def test_objects_move_on_as_predicted_while_a_server_does_not_answer_and_then_are_given_up() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EXPANSIONS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.7)
 INTERVALS = (1, 2, 3, 5, 8)
-RATIOS = (0.3, 0.4, 0.5, 0.75)
+RATIOS = (0.3, 0.4, 0.5, 0.6, 0.75)
 QUALITIES = (60, 80, 95)
 QUALITY = 80
 """In the middle; what crops are timed with."""
@@ -37,7 +37,7 @@ def settings(servers: int, predictors: Sequence[str]) -> list[Setting]:
         servers: How many there are at most.
         predictors: Names, the best one first, which is in the middle.
     """
-    middle = Setting(servers=servers, predictor=predictors[0], quality=QUALITY)
+    middle = Setting(servers=servers, interval=2, ratio=0.6, predictor=predictors[0], quality=QUALITY)
     tried = [WHOLE, middle]
     tried += [_changed(middle, expansion=expansion) for expansion in EXPANSIONS]
     tried += [_changed(middle, interval=interval) for interval in INTERVALS]
@@ -80,7 +80,7 @@ def combinations(replays: Sequence[ReplayRecord]) -> list[Setting]:
         if good:
             found.append(min(good, key=lambda way: way[1])[2])
         elif ways:
-            found.append(min(ways)[2])
+            found.append(min(ways, key=lambda way: way[:2])[2])
     return list(dict.fromkeys(found))
 
 

@@ -6,6 +6,7 @@ answers, and the detectors' own answers are what the next frame's regions are pr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -17,7 +18,14 @@ from offload.video.compensation import Compensation, newly_found
 from offload.video.expansion import expanded
 from offload.video.merging import merged
 from offload.video.methods.base import Ask, FramePlan, there, whole_frame
-from offload.video.partitioning import RULES, Rule, fitted, strongest, with_compensation
+from offload.video.partitioning import (
+    RULES,
+    Rule,
+    compensation_strips,
+    fitted,
+    strongest,
+    with_compensation,
+)
 from offload.video.tracks import Tracks
 
 if TYPE_CHECKING:
@@ -84,26 +92,34 @@ class Elf:
         """Which rectangles go to which server for these expanded boxes; what takes longest is sent first.
 
         Of a first frame nothing is expected: all of it is looked at, in strips, where a small frame (the paper's way)
-        would leave what it does not show to the next one.
+        would leave what it does not show to the next one. Later small frames are shared, in strips as wide as lets all
+        servers end together; by the published rule the strongest server has all of one.
         """
         names, costs = there(self.servers)
         if not costs:
             return ()
-        small, asked, rule = self.settings.compensation, [], self.settings.rule
-        if number == 0 and not len(wanted):
+        width, height, rule, small = self.width, self.height, self.settings.rule, self.settings.compensation
+        first = number == 0 and not len(wanted)
+        if first:
             rule = "equal"
-        elif small is not None and small.due(number):
-            wide, high = small.size(self.width, self.height)
-            on = strongest(costs, wide * high)
-            costs = with_compensation(costs, wide * high)
-            asked.append(Ask(server=names[on], region=whole_frame(self.width, self.height), scale=small.ratio))
-        partition = RULES[rule](wanted, costs, width=self.width, height=self.height)
+        due, asked = small if small is not None and small.due(number) and not first else None, []
+        if due is not None and rule == "published":
+            pixels = math.prod(due.size(width, height))
+            on, costs = strongest(costs, pixels), with_compensation(costs, pixels)
+            asked.append(Ask(server=names[on], region=whole_frame(width, height), scale=due.ratio))
         regions = [
-            (names[index], fitted(region, self.settings.multiple, width=self.width, height=self.height))
-            for index, region in enumerate(partition.regions)
-            if len(region)
+            fitted(region, self.settings.multiple, width=width, height=height)
+            for region in RULES[rule](wanted, costs, width=width, height=height).regions
         ]
-        asked += [Ask(server=server, region=region) for server, region in regions]
+        asked += [Ask(server=name, region=region) for name, region in zip(names, regions, strict=True) if len(region)]
+        if due is not None and rule != "published":
+            times_s = [cost.time_s(float(areas(region).sum())) for cost, region in zip(costs, regions, strict=True)]
+            strips = compensation_strips(costs, times_s, due.ratio, width=width, height=height)
+            asked += [
+                Ask(server=name, region=strip, scale=due.ratio)
+                for name, strip in zip(names, strips, strict=True)
+                if len(strip)
+            ]
         return tuple(sorted(asked, key=lambda ask: ask.pixels, reverse=True))
 
     def take(self, plan: FramePlan, answers: Sequence[tuple[Ask, Detections]]) -> Detections:
