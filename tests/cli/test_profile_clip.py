@@ -52,7 +52,7 @@ def test_a_profile_of_a_clip_holds_latencies_and_the_loop_with_each_setting(prof
     assert profiled.replays[1].setting.predictor == "linear"  # the squares move on straight lines
     for one in profiled.replays:
         assert len(one.sent_bytes) == len(one.images) == FRAMES
-        assert 0 <= one.accuracy.ap <= one.accuracy.ap50 <= 1
+        assert 0 <= one.accuracy.ap <= one.accuracy.ap50 + 1e-9
     assert VideoProfile.from_json(profiled.to_json(), source="it") == profiled
 
 
@@ -65,8 +65,9 @@ def test_a_profile_holds_what_else_a_plan_needs(profiled: VideoProfile) -> None:
     assert {sample.uplink_bytes for sample in profiled.protocol} > {8}
     assert profiled.measured_on is None
     small = [[image for image in frame if image.small] for frame in profiled.replays[1].images]
-    assert [len(frame) for frame in small] == [0, 0, 0, 1, 0, 0, 1, 0]
-    assert {image.pixels for frame in small for image in frame} == {WIDTH * HEIGHT // 4}
+    assert [bool(frame) for frame in small] == [False, False, True, False, True, False, True, False]
+    for frame in filter(None, small):  # in strips, whose sides are rounded
+        assert sum(image.pixels for image in frame) == pytest.approx(0.6**2 * WIDTH * HEIGHT, rel=0.02)
 
 
 def test_each_function_of_the_device_is_timed_in_each_frame(profiled: VideoProfile) -> None:
