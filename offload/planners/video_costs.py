@@ -17,13 +17,12 @@ import numpy as np
 
 from offload.artifacts.video_plan import FramePrediction
 from offload.artifacts.video_profile import AreaLine, area_line, decode_line, proportional_line
-from offload.artifacts.video_run import AskRecord
 from offload.video.boxes import areas, as_boxes
 from offload.video.expansion import expanded
 from offload.video.methods.elf import Elf, ElfSettings
 from offload.video.partitioning import ServerCost
 from offload.video.proposals.hold import Hold
-from offload.video.timing import AskCost, AskTimes, Line, ask_times
+from offload.video.timing import AskCost, Line, ask_record, ask_times
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -258,29 +257,12 @@ def predicted(frame: FrameCosts, line: Line) -> FramePrediction:
     return FramePrediction(
         number=frame.number,
         asks=tuple(
-            _record(ask, cost, each, frame.plan_s)
+            ask_record(ask, cost, each, started_s=frame.plan_s)
             for ask, cost, each in zip(frame.asks, frame.costs, times, strict=True)
         ),
         plan_s=frame.plan_s,
         merge_s=frame.merge_s,
         latency_s=frame.latency_s(line, frame.costs),
-    )
-
-
-def _record(ask: Ask, cost: AskCost, times: AskTimes, plan_s: float) -> AskRecord:
-    left, top, right, bottom = (int(side) for side in ask.region[0])
-    return AskRecord(
-        server=ask.server,
-        box=(left, top, right, bottom),
-        scale=ask.scale,
-        sent_bytes=round(cost.sent_bytes),
-        sent_at_s=plan_s + times.sent_at_s,
-        encode_s=cost.encode_s,
-        uplink_s=times.uplink_s,
-        queue_s=times.queue_s,
-        decode_s=times.decode_s,
-        server_s=times.server_s,
-        downlink_s=times.downlink_s,
     )
 
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
 from offload.artifacts.link import AffineCost
+from offload.artifacts.video_run import AskRecord
 
 if TYPE_CHECKING:
     from offload.artifacts.link import Link, ProtocolCost
+    from offload.video.methods.base import Ask
 
 _LEAST_S_PER_BYTE = 1e-15
 
@@ -131,3 +133,30 @@ def ask_times(asks: Sequence[AskCost], line: Line) -> tuple[AskTimes, ...]:
             )
         )
     return tuple(times)
+
+
+def ask_record(ask: Ask, cost: AskCost, times: AskTimes, *, started_s: float, found: int = 0) -> AskRecord:
+    """One image for a document.
+
+    Args:
+        ask: Which.
+        cost: What it took by itself.
+        times: When it was where.
+        started_s: From the frame's start until encoding began.
+        found: Boxes in the answer.
+    """
+    left, top, right, bottom = (int(side) for side in ask.region[0])
+    return AskRecord(
+        server=ask.server,
+        box=(left, top, right, bottom),
+        scale=ask.scale,
+        sent_bytes=round(cost.sent_bytes),
+        sent_at_s=started_s + times.sent_at_s,
+        encode_s=cost.encode_s,
+        uplink_s=times.uplink_s,
+        queue_s=times.queue_s,
+        decode_s=times.decode_s,
+        server_s=times.server_s,
+        downlink_s=times.downlink_s,
+        found=found,
+    )

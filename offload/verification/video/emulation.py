@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from offload.artifacts.video_run import AskRecord, FrameRecord
+from offload.artifacts.video_run import FrameRecord
 from offload.profilers.video.replay import replayed
 from offload.video.boxes import rounded
 from offload.video.passive import PassiveProfile
-from offload.video.timing import AskCost, AskTimes, ask_times
+from offload.video.timing import AskCost, ask_record, ask_times
 
 if TYPE_CHECKING:
     from offload.detectors.base import Detector
@@ -87,7 +87,7 @@ def emulated_frame(done: ReplayedFrame, emulated: Emulated) -> FrameRecord:
     ]
     times = ask_times(costs, emulated.line)
     records = tuple(
-        _record(ask, cost, each, started_s=functions_s["plan"], found=found)
+        ask_record(ask, cost, each, started_s=functions_s["plan"], found=found)
         for ask, cost, each, found in zip(asks, costs, times, done.answer_boxes, strict=True)
     )
     answered_s = max((record.done_s for record in records), default=functions_s["plan"])
@@ -108,21 +108,3 @@ def _slower(ask: Ask, emulated: Emulated) -> float:
     """How many times as long as this machine its server takes for an image."""
     server, here = emulated.servers[ask.server], emulated.here[ask.server]
     return server.time_s(ask.pixels) / here.time_s(ask.pixels)
-
-
-def _record(ask: Ask, cost: AskCost, times: AskTimes, *, started_s: float, found: int) -> AskRecord:
-    left, top, right, bottom = (int(side) for side in ask.region[0])
-    return AskRecord(
-        server=ask.server,
-        box=(left, top, right, bottom),
-        scale=ask.scale,
-        sent_bytes=int(cost.sent_bytes),
-        sent_at_s=started_s + times.sent_at_s,
-        encode_s=cost.encode_s,
-        uplink_s=times.uplink_s,
-        queue_s=times.queue_s,
-        decode_s=times.decode_s,
-        server_s=times.server_s,
-        downlink_s=times.downlink_s,
-        found=found,
-    )
