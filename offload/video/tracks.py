@@ -10,11 +10,14 @@ from offload.video.boxes import NO_BOXES
 from offload.video.indexing import NEW, indexed
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from offload.video.boxes import Boxes
     from offload.video.proposals.base import History, Predictor
 
 PATIENCE = 3
-"""Frames for which an object that was not found again is still looked for, where it is predicted to be."""
+"""Frames for which an object that was not found again is still looked for, where it is predicted to be; as many as it
+was found in, less one, where these are fewer: what a detector imagines in a single frame is not looked for twice."""
 
 
 class Tracks:
@@ -30,6 +33,7 @@ class Tracks:
         self._predictor, self._width, self._height = predictor, width, height
         self._history: History = np.zeros((0, predictor.window, 4))
         self._missed = np.zeros(0, np.int64)
+        self._hits = np.zeros(0, np.int64)
         self.predicted: Boxes = NO_BOXES
 
     def __len__(self) -> int:
@@ -43,17 +47,25 @@ class Tracks:
             self.predicted = NO_BOXES
         return self.predicted
 
-    def update(self, found: Boxes) -> None:
-        """What was found in the frame that `predict` was about; objects that were not stay as predicted for a while."""
+    def update(self, found: Boxes, sure: NDArray[np.bool_]) -> None:
+        """What was found in the frame that `predict` was about; objects that were not stay as predicted for a while.
+
+        Args:
+            found: Boxes, (count, 4).
+            sure: Which of them may be new objects, (count,); the others only continue what is known.
+        """
         matched = indexed(self.predicted, found, width=self._width, height=self._height)
-        old, new = matched[matched != NEW], found[matched == NEW]
+        old, new = matched[matched != NEW], found[(matched == NEW) & sure]
         latest = self.predicted.copy()
         latest[old] = found[matched != NEW]
         missed = self._missed + 1
         missed[old] = 0
-        kept = missed <= PATIENCE
+        hits = self._hits.copy()
+        hits[old] += 1
+        kept = missed <= np.minimum(PATIENCE, hits - 1)
         history = np.concatenate([self._history[kept, 1:], latest[kept, None]], axis=1)
         begun = np.full((len(new), self._predictor.window, 4), np.nan)
         begun[:, -1] = new
         self._history = np.concatenate([history, begun])
         self._missed = np.concatenate([missed[kept], np.zeros(len(new), np.int64)])
+        self._hits = np.concatenate([hits[kept], np.ones(len(new), np.int64)])

@@ -19,7 +19,7 @@ from offload.video.capacity import Capacity
 from offload.video.compensation import Compensation
 from offload.video.detections import Detections
 from offload.video.methods.base import Ask, FramePlan, whole_frame
-from offload.video.methods.elf import Elf, ElfSettings, merged_answers
+from offload.video.methods.elf import BEGUN_SCORE, TRACKED_SCORE, Elf, ElfSettings, merged_answers
 from offload.video.partitioning import ServerCost, compensation_strips
 from offload.video.proposals.catalogue import make_predictor
 from offload.video.tracks import PATIENCE, Tracks
@@ -110,13 +110,21 @@ def test_a_server_that_has_enough_to_do_gets_none_of_the_small_frame() -> None:
 
 def test_objects_move_on_as_predicted_while_a_server_does_not_answer_and_then_are_given_up() -> None:
     loop = _loop(compensation=None)
-    for number in range(3):  # 10 pixels to the right in each frame
+    for number in range(4):  # 10 pixels to the right in each frame
         loop.take(loop.plan(number), [(FRAME, _found([[100 + 10 * number, 50, 140 + 10 * number, 90]]))])
     for missed in range(PATIENCE + 1):
-        plan = loop.plan(3 + missed)
-        assert plan.predicted[0, 0] == pytest.approx(130 + 10 * missed, abs=1)
+        plan = loop.plan(4 + missed)
+        assert plan.predicted[0, 0] == pytest.approx(140 + 10 * missed, abs=1)
         loop.take(plan, [])
-    assert len(loop.plan(3 + PATIENCE + 1).predicted) == 0
+    assert len(loop.plan(4 + PATIENCE + 1).predicted) == 0
+
+
+def test_what_was_found_once_and_not_again_is_not_looked_for_twice() -> None:
+    loop = _loop(compensation=None)
+    loop.take(loop.plan(0), [(FRAME, _found([[100, 50, 140, 90]]))])
+    assert len(loop.plan(1).predicted) == 1
+    loop.take(loop.plan(1), [])
+    assert len(loop.plan(2).predicted) == 0
 
 
 def test_unlikely_objects_are_answered_but_not_followed() -> None:
@@ -127,12 +135,24 @@ def test_unlikely_objects_are_answered_but_not_followed() -> None:
     assert len(loop.plan(1).predicted) == 0
 
 
+def test_what_is_known_goes_on_with_less_than_what_begins() -> None:
+    loop = _loop(compensation=None)
+    box, between = np.array([[100.0, 50, 140, 90]]), np.array([(TRACKED_SCORE + BEGUN_SCORE) / 2])
+    doubtful = Detections(boxes=box, scores=between, labels=np.array([0]))
+    loop.take(loop.plan(0), [(FRAME, doubtful)])
+    assert len(loop.plan(1).predicted) == 0
+    loop.take(loop.plan(1), [(FRAME, _found([[100, 50, 140, 90]]))])
+    loop.take(loop.plan(2), [(FRAME, doubtful)])
+    loop.take(loop.plan(3), [])
+    assert len(loop.plan(4).predicted) == 1  # found twice, missed once
+
+
 def test_a_track_keeps_its_history_through_frames_in_any_order() -> None:
     tracks = Tracks(make_predictor("hold"), width=640, height=480)
     tracks.predict()
-    tracks.update(np.array([[0.0, 0, 20, 20], [300, 300, 340, 340]]))
+    tracks.update(np.array([[0.0, 0, 20, 20], [300, 300, 340, 340]]), np.ones(2, np.bool_))
     tracks.predict()
-    tracks.update(np.array([[302.0, 301, 342, 341], [1, 1, 21, 21]]))
+    tracks.update(np.array([[302.0, 301, 342, 341], [1, 1, 21, 21]]), np.zeros(2, np.bool_))
     np.testing.assert_array_equal(tracks.predict(), [[1.0, 1, 21, 21], [302, 301, 342, 341]])
 
 

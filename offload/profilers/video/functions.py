@@ -12,6 +12,9 @@ from offload.video.methods.elf import Elf
 from offload.video.tracks import Tracks
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from offload.video.boxes import Boxes
     from offload.video.clips import Frame
     from offload.video.detections import Detections
@@ -79,7 +82,7 @@ class _TimedTracks(Tracks):
         self.predict_s = time.perf_counter() - started
         return predicted
 
-    def update(self, found: Boxes) -> None:
+    def update(self, found: Boxes, sure: NDArray[np.bool_]) -> None:
         started = time.perf_counter()
-        super().update(found)
+        super().update(found, sure)
         self.update_s = time.perf_counter() - started
