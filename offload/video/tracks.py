@@ -10,8 +10,6 @@ from offload.video.boxes import NO_BOXES
 from offload.video.indexing import NEW, indexed
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from offload.video.boxes import Boxes
     from offload.video.proposals.base import History, Predictor
 
@@ -47,15 +45,10 @@ class Tracks:
             self.predicted = NO_BOXES
         return self.predicted
 
-    def update(self, found: Boxes, sure: NDArray[np.bool_]) -> None:
-        """What was found in the frame that `predict` was about; objects that were not stay as predicted for a while.
-
-        Args:
-            found: Boxes, (count, 4).
-            sure: Which of them may be new objects, (count,); the others only continue what is known.
-        """
+    def update(self, found: Boxes) -> None:
+        """What was found in the frame that `predict` was about; objects that were not stay as predicted for a while."""
         matched = indexed(self.predicted, found, width=self._width, height=self._height)
-        old, new = matched[matched != NEW], found[(matched == NEW) & sure]
+        old, new = matched[matched != NEW], found[matched == NEW]
         latest = self.predicted.copy()
         latest[old] = found[matched != NEW]
         missed = self._missed + 1

@@ -19,7 +19,7 @@ from offload.video.capacity import Capacity
 from offload.video.compensation import Compensation
 from offload.video.detections import Detections
 from offload.video.methods.base import Ask, FramePlan, whole_frame
-from offload.video.methods.elf import BEGUN_SCORE, TRACKED_SCORE, Elf, ElfSettings, merged_answers
+from offload.video.methods.elf import Elf, ElfSettings, merged_answers
 from offload.video.partitioning import ServerCost, compensation_strips
 from offload.video.proposals.catalogue import make_predictor
 from offload.video.tracks import PATIENCE, Tracks
@@ -135,24 +135,12 @@ def test_unlikely_objects_are_answered_but_not_followed() -> None:
     assert len(loop.plan(1).predicted) == 0
 
 
-def test_what_is_known_goes_on_with_less_than_what_begins() -> None:
-    loop = _loop(compensation=None)
-    box, between = np.array([[100.0, 50, 140, 90]]), np.array([(TRACKED_SCORE + BEGUN_SCORE) / 2])
-    doubtful = Detections(boxes=box, scores=between, labels=np.array([0]))
-    loop.take(loop.plan(0), [(FRAME, doubtful)])
-    assert len(loop.plan(1).predicted) == 0
-    loop.take(loop.plan(1), [(FRAME, _found([[100, 50, 140, 90]]))])
-    loop.take(loop.plan(2), [(FRAME, doubtful)])
-    loop.take(loop.plan(3), [])
-    assert len(loop.plan(4).predicted) == 1  # found twice, missed once
-
-
 def test_a_track_keeps_its_history_through_frames_in_any_order() -> None:
     tracks = Tracks(make_predictor("hold"), width=640, height=480)
     tracks.predict()
-    tracks.update(np.array([[0.0, 0, 20, 20], [300, 300, 340, 340]]), np.ones(2, np.bool_))
+    tracks.update(np.array([[0.0, 0, 20, 20], [300, 300, 340, 340]]))
     tracks.predict()
-    tracks.update(np.array([[302.0, 301, 342, 341], [1, 1, 21, 21]]), np.zeros(2, np.bool_))
+    tracks.update(np.array([[302.0, 301, 342, 341], [1, 1, 21, 21]]))
     np.testing.assert_array_equal(tracks.predict(), [[1.0, 1, 21, 21], [302, 301, 342, 341]])
 
 

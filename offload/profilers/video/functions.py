@@ -12,9 +12,6 @@ from offload.video.methods.elf import Elf
 from offload.video.tracks import Tracks
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from offload.video.boxes import Boxes
     from offload.video.clips import Frame
     from offload.video.detections import Detections
@@ -82,7 +79,7 @@ class _TimedTracks(Tracks):
         self.predict_s = time.perf_counter() - started
         return predicted
 
-    def update(self, found: Boxes, sure: NDArray[np.bool_]) -> None:
+    def update(self, found: Boxes) -> None:
         started = time.perf_counter()
-        super().update(found, sure)
+        super().update(found)
         self.update_s = time.perf_counter() - started

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 TRACKED_SCORE = 0.3
 """Objects that are less likely are answered, but no region is sent for them."""
-BEGUN_SCORE = 0.4
-"""From which on a box may be an object that was not there before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +125,7 @@ class Elf:
     def take(self, plan: FramePlan, answers: Sequence[tuple[Ask, Detections]]) -> Detections:
         """See `Method`; objects in regions without an answer stay tracked where they were predicted for a while."""
         found = merged_answers(answers, width=self.width, height=self.height)
-        likely = found.chosen(found.scores >= TRACKED_SCORE)
-        self._tracks.update(likely.boxes, likely.scores >= BEGUN_SCORE)
+        self._tracks.update(found.boxes[found.scores >= TRACKED_SCORE])
         return found
 
 
