@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import statistics
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,11 +107,13 @@ def test_a_server_that_was_measured_elsewhere_is_emulated_as_fast_as_it_was(run:
     assert told.emulated
     strips = told.run("strips")
     assert strips is not None
-    first = strips.frames[0]
-    took_s = {ask.server: (ask.decode_s + ask.server_s) / ask.pixels for ask in first.asks}
-    assert set(took_s) == {0, 1}
-    assert took_s[1] == pytest.approx(SLOW_S_A_PIXEL, rel=0.8)
-    assert took_s[0] < took_s[1] / 5
+    asks = [ask for frame in strips.frames for ask in frame.asks]
+    here, slow = (
+        statistics.median((ask.decode_s + ask.server_s) / ask.pixels for ask in asks if ask.server == server)
+        for server in (0, 1)
+    )
+    assert SLOW_S_A_PIXEL / 5 < slow < SLOW_S_A_PIXEL * 5  # measured here, where other work may run
+    assert here < slow / 3
 
 
 def test_another_clip_without_truth_is_compared_with_full_frames(

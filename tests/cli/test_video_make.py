@@ -59,7 +59,7 @@ def test_a_clip_and_its_ground_truth(run: Run, tmp_path: Path) -> None:
     assert outcome.out.startswith(f"{path}: 12 frames of 320x192 at 12 a second, 5 digits at a time, test split, ")
     assert outcome.err.splitlines()[-2:] == [
         f"ground truth in {path.with_name('clip.truth.json')}",
-        f"next: offload profile {path} --detector FILE.onnx",
+        f"next: offload profile {path} --detector digits",
     ]
 
 
