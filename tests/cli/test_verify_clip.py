@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import statistics
 import shutil
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
