@@ -124,11 +124,10 @@ def train(run: Run) -> None:
         if (places := [layer for layer in group if layer in run.layers])
     ]
     jobs += [_job(IMAGES, run.blocks, "autoencoder", run.epochs, seed, *SMALL_BATCHES) for seed in seeds]
-    if not run.quick:
-        jobs += [
-            _job(IMAGES, (ABLATED,), "deepcod", run.epochs, 0, *SMALL_BATCHES, ablation)
-            for ablation in ("--no-distillation", "--random-encoder")
-        ]
+    jobs += [
+        _job(IMAGES, (ABLATED,), "deepcod", run.epochs, 0, *SMALL_BATCHES, ablation)
+        for ablation in ("--no-distillation", "--random-encoder")
+    ]
     done = run.folder / "trained.txt"
     known = set(done.read_text().splitlines()) if done.exists() else set()
     lock = threading.Lock()

@@ -12,6 +12,8 @@ from offload.profilers.rests import PAUSE_S
 from offload.profilers.video.replay import jpeg, pixels_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from offload.detectors.base import Detector
     from offload.progress import Progress
     from offload.runtimes.base import Session
@@ -67,6 +69,21 @@ def measure_crops(
             break
         progress.advance()
     progress.finish()
+    return crop_records(sizes, samples, answer_bytes)
+
+
+def crop_records(
+    sizes: Sequence[tuple[int, int]],
+    samples: Sequence[Sequence[tuple[float, float]]],
+    answer_bytes: Sequence[int],
+) -> tuple[CropRecord, ...]:
+    """For a document.
+
+    Args:
+        sizes: Width and height of each, pixels.
+        samples: For each, what decoding and the detector took in each run, seconds.
+        answer_bytes: For each, of the detector's answer.
+    """
     return tuple(
         CropRecord(
             width=wide,

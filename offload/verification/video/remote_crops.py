@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offload.artifacts.video_profile import CropRecord
 from offload.errors import OffloadError
 from offload.profilers.rests import PAUSE_S
-from offload.profilers.video.latency import crop_sizes
+from offload.profilers.video.latency import crop_records, crop_sizes
 from offload.verification.video.served_detector import ServedDetector
 from offload.video.methods.base import Ask
 
 if TYPE_CHECKING:
+    from offload.artifacts.video_profile import CropRecord
     from offload.detectors.base import Detector
     from offload.progress import Progress
     from offload.serving.client import ServerClient
@@ -61,13 +61,4 @@ def measure_crops_on(
             break
         progress.advance()
     progress.finish()
-    return tuple(
-        CropRecord(
-            width=wide,
-            height=high,
-            samples_s=tuple(detector_s for _, detector_s in found),
-            decode_s=tuple(decode_s for decode_s, _ in found),
-            answer_bytes=answered,
-        )
-        for (wide, high), found, answered in zip(sizes, samples, answer_bytes, strict=True)
-    )
+    return crop_records(sizes, samples, answer_bytes)
